@@ -1,8 +1,349 @@
-//! stub
-/// stub
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+//! What every plan must satisfy, found out again by another road.
+//!
+//! In: a plan with the facts it was made from. Out: every rule it breaks. Not here: making plans.
+//! The surprise: each rule comes with a [`Mutant`] of the engine that only this rule catches; a rule no mutant breaks
+//! would be a rule nobody needs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::backoff::{End, Standing, fold};
+use super::converge::{Facts, REFUSED_RETRY, is_restart_asked, standing};
+use super::desired::{Coverage, Object, RevisionMatch, Spec};
+use super::expand::Up;
+use super::live::{READY_AFTER, STOP_BEGINS_WITHIN};
+use super::name::InstanceId;
+use super::observed::{Alive, Phase, Sight, Sighting};
+use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule};
+
+/// A rule of the engine that a test switches off, and at the same time the audit rule that notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mutant {
+    /// Nothing is switched off.
     None,
+    /// Every instance gets exactly one decision, in order.
+    ForgetDecision,
+    /// Nothing is started beside what is left of it.
+    SpawnBesideLingering,
+    /// Unreadable is not gone.
+    UnreadableIsGone,
+    /// Not listed in a partial listing is not gone.
+    UnlistedIsGone,
+    /// Nothing that no object and no tombstone explains is ended.
+    KillStrays,
+    /// Nothing is ended for its object's absence unless the whole desired state was read.
+    PruneOnPartial,
+    /// Only what was seen is signalled.
+    KillsAnother,
+    /// No start comes sooner than its backoff says.
+    NoBackoff,
+    /// The streak is carried from attempt to attempt.
+    StreakForgotten,
+    /// Attempt numbers grow by one.
+    SameAttempt,
+    /// What crashed too often is not started.
+    NeverGivesUp,
+    /// What is paused is not started.
+    IgnorePause,
+    /// What is complete is not started.
+    CompletedAgain,
+    /// A lost attempt is recorded before its successor starts.
+    LostIsSkipped,
+    /// A start that came to nothing is not repeated at once.
+    RefusedAgain,
+    /// Healthy instances are replaced one at a time.
+    RollAllAtOnce,
+    /// A crash of the new revision halts the roll.
+    RollOverCrash,
+    /// Whoever waits for a time is woken by then.
+    ForgetWake,
+    /// A restart that was asked for happens once.
+    RestartForEver,
+    /// A revision of an unknown rule counts as unchanged.
+    ForeignIsChanged,
+    /// What is as it should be is left alone.
+    PolicyAgain,
+    /// A shim is given time to begin a stop.
+    ImpatientWithShim,
+    /// KILL comes after the grace.
+    NoGrace,
+    /// A plan is bounded.
+    UnboundedPlan,
 }
-/// stub
-pub fn audit() {}
+
+impl Mutant {
+    /// Every mutant, [`Mutant::None`] left out.
+    pub const ALL: &[Mutant] = &[
+        Mutant::ForgetDecision,
+        Mutant::SpawnBesideLingering,
+        Mutant::UnreadableIsGone,
+        Mutant::UnlistedIsGone,
+        Mutant::KillStrays,
+        Mutant::PruneOnPartial,
+        Mutant::KillsAnother,
+        Mutant::NoBackoff,
+        Mutant::StreakForgotten,
+        Mutant::SameAttempt,
+        Mutant::NeverGivesUp,
+        Mutant::IgnorePause,
+        Mutant::CompletedAgain,
+        Mutant::LostIsSkipped,
+        Mutant::RefusedAgain,
+        Mutant::RollAllAtOnce,
+        Mutant::RollOverCrash,
+        Mutant::ForgetWake,
+        Mutant::RestartForEver,
+        Mutant::ForeignIsChanged,
+        Mutant::PolicyAgain,
+        Mutant::ImpatientWithShim,
+        Mutant::NoGrace,
+        Mutant::UnboundedPlan,
+    ];
+}
+
+/// A rule that a plan breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The rule, by the mutant that it catches.
+    pub rule: Mutant,
+    /// About which instance, if one.
+    pub id: Option<InstanceId>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => write!(f, "{:?} at {id}", self.rule),
+            None => write!(f, "{:?}", self.rule),
+        }
+    }
+}
+
+/// Every rule that `plan` breaks; empty when it is sound.
+#[must_use]
+pub fn audit(plan: &Plan, facts: &Facts<'_>) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let ups = wanted(facts);
+    if !is_complete(plan, facts, &ups) || plan.generation != facts.desired.generation {
+        found.push(Violation { rule: Mutant::ForgetDecision, id: None });
+    }
+    if plan.decisions.iter().filter(|d| d.action.is_some()).count() > ACTIONS_MAX {
+        found.push(Violation { rule: Mutant::UnboundedPlan, id: None });
+    }
+    for decision in &plan.decisions {
+        let view = View {
+            facts,
+            decision,
+            object: facts.desired.objects.get(&decision.id.object).map(|object| &**object),
+            up: ups.get(&decision.id).copied(),
+            sighting: facts.observed.sightings.get(&decision.id),
+        };
+        if let Some(rule) = view.broken_rule(plan) {
+            found.push(Violation { rule, id: Some(decision.id.clone()) });
+        }
+    }
+    found.extend(rolled_together(plan, facts));
+    found
+}
+
+fn wanted<'a>(facts: &Facts<'a>) -> BTreeMap<InstanceId, &'a Up> {
+    let mut ups = BTreeMap::new();
+    let mut wants = Vec::new();
+    for object in facts.desired.objects.values() {
+        if let Spec::Known(kind) = &object.spec {
+            wants.clear();
+            kind.expand(&mut wants);
+            let named = |cause: &super::name::Cause| InstanceId { object: object.id.clone(), cause: cause.clone() };
+            ups.extend(wants.iter().map(|want| (named(want.cause), want.up)));
+        }
+    }
+    ups
+}
+
+/// Ascending, each once, and nobody left out.
+fn is_complete(plan: &Plan, facts: &Facts<'_>, ups: &BTreeMap<InstanceId, &Up>) -> bool {
+    let is_sorted = plan.decisions.windows(2).all(|pair| pair[0].id < pair[1].id);
+    let decided = |id: &InstanceId| plan.decisions.binary_search_by(|d| d.id.cmp(id)).is_ok();
+    let is_there = |(id, s): (&InstanceId, &Sighting)| s.sight == Sight::Absent || decided(id);
+    is_sorted && ups.keys().all(decided) && facts.observed.sightings.iter().all(is_there)
+}
+
+/// One decision with the facts it should follow from.
+struct View<'a> {
+    facts: &'a Facts<'a>,
+    decision: &'a Decision,
+    object: Option<&'a Object>,
+    up: Option<&'a Up>,
+    sighting: Option<&'a Sighting>,
+}
+
+impl View<'_> {
+    fn broken_rule(&self, plan: &Plan) -> Option<Mutant> {
+        match &self.decision.action {
+            Some(Action::Spawn(spawn)) => self.spawn(spawn),
+            Some(Action::Stop { shim, policy: _ }) => self.touch(|alive| alive.shim == *shim).or_else(|| self.stop()),
+            Some(Action::SetPolicy { shim, policy }) => {
+                let is_same = self.sighting.is_some_and(|s| s.policy == Some(*policy));
+                self.touch(|alive| alive.shim == *shim).or(is_same.then_some(Mutant::PolicyAgain))
+            }
+            Some(Action::EndTree { tree, signal }) => {
+                let is_its =
+                    |alive: &Alive| tree.iter().all(|member| alive.tree.contains(member) || member.proc == alive.shim);
+                self.touch(is_its).or_else(|| self.end_tree(*signal))
+            }
+            Some(Action::RecordLost { attempt }) => {
+                let last = self.facts.backoff.0.get(&self.decision.id);
+                let is_open = last.is_some_and(|last| last.number == *attempt && last.end == End::Open);
+                if is_open { self.blind_spawn() } else { Some(Mutant::LostIsSkipped) }
+            }
+            None => self.wait(plan),
+        }
+    }
+
+    /// A start, or the burial of an attempt, needs certainty that nothing is there.
+    fn blind_spawn(&self) -> Option<Mutant> {
+        match (self.sighting.map(|s| &s.sight), &self.facts.observed.coverage) {
+            (Some(Sight::Seen(_)), _) => Some(Mutant::SpawnBesideLingering),
+            (Some(Sight::Unreadable { .. }), _) => Some(Mutant::UnreadableIsGone),
+            (None, Coverage::Partial { .. }) => Some(Mutant::UnlistedIsGone),
+            (Some(Sight::Absent), _) | (None, Coverage::Whole) => None,
+        }
+    }
+
+    fn spawn(&self, spawn: &Spawn) -> Option<Mutant> {
+        if let Some(rule) = self.blind_spawn() {
+            return Some(rule);
+        }
+        let (Some(object), Some(up)) = (self.object, self.up) else { return Some(Mutant::ForgetDecision) };
+        let now = self.facts.now;
+        if let Some(pause) = &object.overrides.paused
+            && pause.until.is_none_or(|until| now.wall < until)
+        {
+            return Some(Mutant::IgnorePause);
+        }
+        if let Some(refused) = self.sighting.and_then(|s| s.refused.as_ref())
+            && now.boot < refused.at.after(REFUSED_RETRY)
+        {
+            return Some(Mutant::RefusedAgain);
+        }
+        let id = &self.decision.id;
+        let Some(last) = self.facts.backoff.0.get(id) else {
+            return (spawn.attempt != 1).then_some(Mutant::SameAttempt);
+        };
+        let standing = standing(object, &id.cause, last, now);
+        let due = fold(id, last, &up.backoff, standing);
+        let is_same_boot = last.boot_id == now.boot_id;
+        let is_own_end = matches!(&last.end, End::Ended { asked: false, .. });
+        let is_current = standing != Standing::Foreign && is_same_boot;
+        let is_asked = is_restart_asked(&object.overrides, &id.cause, last.number);
+        match &last.end {
+            End::Open if is_same_boot => Some(Mutant::LostIsSkipped),
+            End::Ended { exit, .. } if is_own_end && is_current && !is_asked && up.restart.is_over(exit) => {
+                Some(Mutant::CompletedAgain)
+            }
+            _ if due.crashed && up.backoff.is_spent(&due.streak) => Some(Mutant::NeverGivesUp),
+            _ if now.boot < due.not_before => Some(Mutant::NoBackoff),
+            _ if spawn.attempt != last.number.saturating_add(1) => Some(Mutant::SameAttempt),
+            _ if spawn.streak != due.streak => Some(Mutant::StreakForgotten),
+            _ => None,
+        }
+    }
+
+    /// Only what was seen is touched, and only where something explains it.
+    fn touch(&self, is_its: impl Fn(&Alive) -> bool) -> Option<Mutant> {
+        let Some(Sight::Seen(alive)) = self.sighting.map(|s| &s.sight) else { return Some(Mutant::KillsAnother) };
+        if !is_its(alive) {
+            return Some(Mutant::KillsAnother);
+        }
+        if self.object.is_some() {
+            return None;
+        }
+        if !self.facts.desired.tombstones.contains_key(&self.decision.id.object) {
+            return Some(Mutant::KillStrays);
+        }
+        (self.facts.desired.coverage != Coverage::Whole).then_some(Mutant::PruneOnPartial)
+    }
+
+    fn stop(&self) -> Option<Mutant> {
+        let (Some(object), Some(Sight::Seen(alive))) = (self.object, self.sighting.map(|s| &s.sight)) else {
+            return None;
+        };
+        let is_asked = is_restart_asked(&object.overrides, &self.decision.id.cause, alive.attempt);
+        let is_foreign = object.compare(&alive.revision) == RevisionMatch::UnknownVersion;
+        match &self.decision.because {
+            Reason::RestartAsked if !is_asked => Some(Mutant::RestartForEver),
+            Reason::Changed { .. } if is_foreign => Some(Mutant::ForeignIsChanged),
+            Reason::ScaledDown if self.facts.desired.coverage != Coverage::Whole => Some(Mutant::PruneOnPartial),
+            _ => None,
+        }
+    }
+
+    fn end_tree(&self, signal: i32) -> Option<Mutant> {
+        let Some(sighting) = self.sighting else { return Some(Mutant::KillsAnother) };
+        let Sight::Seen(alive) = &sighting.sight else { return Some(Mutant::KillsAnother) };
+        let now = self.facts.now.boot;
+        let is_waited = sighting.stop_asked.is_some_and(|asked| now >= asked.after(STOP_BEGINS_WITHIN));
+        if alive.phase != Phase::Lingering && !is_waited {
+            return Some(Mutant::ImpatientWithShim);
+        }
+        let grace =
+            match (self.object.map(|object| &object.spec), self.facts.desired.tombstones.get(&self.decision.id.object))
+            {
+                (Some(Spec::Known(kind)), _) => kind.policy().stop.grace,
+                (_, Some(stone)) => stone.policy.stop.grace,
+                (Some(Spec::Opaque { .. }) | None, None) => return Some(Mutant::KillStrays),
+            };
+        let is_over = sighting.tree_asked.is_some_and(|asked| now >= asked.after(grace));
+        let is_kill = signal == StopRule::KILL;
+        (is_kill && !is_over && !alive.tree.is_empty()).then_some(Mutant::NoGrace)
+    }
+
+    /// A wait for a moment needs a wake-up by then.
+    fn wait(&self, plan: &Plan) -> Option<Mutant> {
+        let moment = match &self.decision.because {
+            Reason::NotReadyYet { at } => *at,
+            Reason::BackingOff { until, .. } | Reason::Refused { until, .. } => *until,
+            _ => return None,
+        };
+        let is_waiting_for_time = match self.sighting.map(|s| &s.sight) {
+            Some(Sight::Seen(alive)) => alive.phase == Phase::Running,
+            Some(Sight::Absent | Sight::Unreadable { .. }) | None => true,
+        };
+        let is_woken = plan.wake_at.is_some_and(|wake| wake <= moment);
+        (is_waiting_for_time && !is_woken).then_some(Mutant::ForgetWake)
+    }
+}
+
+/// Healthy instances of one object that are replaced together, or over a crash.
+fn rolled_together(plan: &Plan, facts: &Facts<'_>) -> Option<Violation> {
+    let rolled = |d: &&Decision| {
+        matches!(d.because, Reason::Changed { .. } | Reason::RestartAsked)
+            && d.action.is_some()
+            && is_ready(facts, &d.id)
+    };
+    for decision in plan.decisions.iter().filter(rolled) {
+        let siblings = || plan.decisions.iter().filter(|d| d.id.object == decision.id.object && d.id != decision.id);
+        let crashed = |d: &Decision| {
+            let object = facts.desired.objects.get(&d.id.object)?;
+            let last = facts.backoff.0.get(&d.id)?;
+            let counts = standing(object, &d.id.cause, last, facts.now) == Standing::Counts;
+            (counts && (last.streak.crashes > 0 || matches!(last.end, End::Ended { asked: false, .. }))).then_some(())
+        };
+        let rule = if siblings().chain([decision]).any(|d| crashed(d).is_some()) {
+            Mutant::RollOverCrash
+        } else if siblings().any(|d| d.action.is_some() || matches!(d.because, Reason::Starting | Reason::Stopping)) {
+            Mutant::RollAllAtOnce
+        } else {
+            continue;
+        };
+        return Some(Violation { rule, id: Some(decision.id.clone()) });
+    }
+    None
+}
+
+fn is_ready(facts: &Facts<'_>, id: &InstanceId) -> bool {
+    match facts.observed.sightings.get(id).map(|s| &s.sight) {
+        Some(Sight::Seen(alive)) => alive.phase == Phase::Running && alive.since.after(READY_AFTER) <= facts.now.boot,
+        Some(Sight::Absent | Sight::Unreadable { .. }) | None => false,
+    }
+}

@@ -185,27 +185,42 @@ pub struct Due {
     pub crashed: bool,
 }
 
+/// Whose streak the last attempt belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The same object, revision and boot, not forgiven: its death counts.
+    Counts,
+    /// Forgiven, or of an earlier boot: a fresh streak, though what has proven itself stays proven.
+    Forgiven,
+    /// Of another object or revision: nothing is carried over.
+    Foreign,
+}
+
 /// Folds the end of `last` into the streak of its successor.
 ///
-/// `forgiven` attempts, another revision, another object and another boot start afresh; so does an end that was asked
-/// for keep what was. An open end is nobody's crash yet: it must be recorded as lost first.
+/// A stop that was asked for is no death. An open end is nobody's crash yet: it must be recorded as lost first.
 #[must_use]
-pub fn fold(id: &InstanceId, last: &Attempt, rule: &BackoffRule, is_afresh: bool) -> Due {
-    let at_once = Due { streak: last.streak, not_before: BootTime::default(), crashed: false };
-    if is_afresh {
-        return Due { streak: Streak::default(), ..at_once };
-    }
-    let End::Ended { at, asked, .. } = &last.end else {
-        return at_once;
+pub fn fold(id: &InstanceId, last: &Attempt, rule: &BackoffRule, standing: Standing) -> Due {
+    let at_once = |streak| Due { streak, not_before: BootTime::default(), crashed: false };
+    let lived = match &last.end {
+        End::Ended { at, .. } => at.since(last.started),
+        End::Open => Duration::ZERO,
     };
-    let lived = at.since(last.started);
     let was_long = lived >= rule.reset_after;
-    if *asked {
-        return Due { streak: Streak { proven: last.streak.proven || was_long, ..last.streak }, ..at_once };
+    let proven = last.streak.proven || was_long;
+    match (standing, &last.end) {
+        (Standing::Foreign, _) => at_once(Streak::default()),
+        (Standing::Forgiven, _) => at_once(Streak { proven, ..Streak::default() }),
+        (Standing::Counts, End::Open | End::Ended { asked: true, .. }) => at_once(Streak { proven, ..last.streak }),
+        (Standing::Counts, End::Ended { asked: false, .. }) => died(id, last, rule, lived),
     }
+}
+
+/// The streak after a death that counts.
+fn died(id: &InstanceId, last: &Attempt, rule: &BackoffRule, lived: Duration) -> Due {
+    let was_long = lived >= rule.reset_after;
     let delay = rule.delay(last.streak.n, id);
-    let died_young = lived < delay;
-    let n = match (was_long, died_young) {
+    let n = match (was_long, lived < delay) {
         (true, _) => 0,
         (false, true) => last.streak.n.saturating_add(1),
         (false, false) => last.streak.n.saturating_sub(1),
@@ -216,7 +231,7 @@ pub fn fold(id: &InstanceId, last: &Attempt, rule: &BackoffRule, is_afresh: bool
         crashes: last.streak.crashes.saturating_add(1),
         proven: last.streak.proven || was_long,
     };
-    // A long life is never made to wait, even where `to` was set above `resetAfter`.
+    // A long life never waits, even where `to` was set above `resetAfter`.
     let not_before = if was_long { BootTime::default() } else { last.started.after(delay) };
     Due { streak, not_before, crashed: true }
 }

@@ -1,14 +1,325 @@
-//! stub
-use super::*;
-/// stub
+//! Compares wants with sightings, one object at a time.
+//!
+//! In: all facts of a pass. Out: exactly one decision per instance, each with its reason, and when to look again.
+//! Not here: what a kind wants (`kind`), doing it (`execute`), replacing healthy instances in turn ([`super::roll`]).
+//! The surprise: an instance that cannot be read is left alone, since not seen is not gone.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use super::audit::Mutant;
+use super::backoff::{Attempt, Backoff, End, Standing, fold};
+use super::desired::{Coverage, Desired, Object, Overrides, RevisionMatch, Spec};
+use super::expand::{Restart, Up, Want};
+use super::live;
+use super::name::{Cause, InstanceId};
+use super::observed::{Observed, Phase, Refused, Sight, Sighting};
+use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn};
+use super::roll;
+use super::time::{BootTime, Now};
+
+/// How long a start that left no record is not tried again.
+pub const REFUSED_RETRY: Duration = Duration::from_secs(2);
+
+/// Everything one pass decides by.
+#[derive(Clone, Copy)]
 pub struct Facts<'a> {
+    /// What is wanted.
     pub desired: &'a Desired,
+    /// What was seen.
     pub observed: &'a Observed,
+    /// What the records say.
     pub backoff: &'a Backoff,
+    /// The present.
     pub now: &'a Now,
+    /// The rule that is switched off, in tests.
     pub mutant: Mutant,
 }
-/// stub
-pub fn converge(f: &Facts<'_>) -> Plan {
-    Plan { generation: f.desired.generation, decisions: vec![], wake_at: None }
+
+impl Facts<'_> {
+    /// True when this rule is switched off.
+    #[must_use]
+    pub fn is_off(&self, mutant: Mutant) -> bool {
+        self.mutant == mutant
+    }
+}
+
+/// A plan in the making.
+pub(super) struct Draft {
+    decisions: Vec<Decision>,
+    wake_at: Option<BootTime>,
+    actions: usize,
+}
+
+impl Draft {
+    /// Adds a decision; one whose action no longer fits is put off.
+    pub(super) fn push(&mut self, facts: &Facts<'_>, mut decision: Decision) {
+        if decision.action.is_some() {
+            self.actions += 1;
+            if self.actions > ACTIONS_MAX && !facts.is_off(Mutant::UnboundedPlan) {
+                decision.action = None;
+                decision.because = Reason::PlanFull;
+                self.wake(facts.now.boot);
+            }
+        }
+        self.decisions.push(decision);
+    }
+
+    /// Asks to look again at `at` or sooner.
+    pub(super) fn wake(&mut self, at: BootTime) {
+        self.wake_at = Some(self.wake_at.map_or(at, |sooner| sooner.min(at)));
+    }
+
+    /// The decisions from index `start` on: those of the present object.
+    pub(super) fn tail(&mut self, start: usize) -> &mut [Decision] {
+        self.decisions.get_mut(start..).unwrap_or_default()
+    }
+}
+
+/// One object with what was seen of it.
+pub(super) struct Case<'a> {
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) object: &'a Object,
+}
+
+/// Decides about everything wanted or seen.
+#[must_use]
+pub fn converge(facts: &Facts<'_>) -> Plan {
+    let mut draft = Draft { decisions: Vec::with_capacity(facts.desired.objects.len()), wake_at: None, actions: 0 };
+    let mut seen = facts.observed.sightings.iter().peekable();
+    let (mut wants, mut group) = (Vec::new(), Vec::new());
+    for object in facts.desired.objects.values() {
+        while let Some((id, sighting)) = seen.next_if(|(id, _)| id.object < object.id) {
+            unclaimed(facts, id, sighting, &mut draft);
+        }
+        group.clear();
+        while let Some(pair) = seen.next_if(|(id, _)| id.object == object.id) {
+            group.push(pair);
+        }
+        wants.clear();
+        decide_object(&Case { facts, object }, &mut wants, &group, &mut draft);
+    }
+    for (id, sighting) in seen {
+        unclaimed(facts, id, sighting, &mut draft);
+    }
+    if facts.is_off(Mutant::ForgetDecision) {
+        draft.decisions.pop();
+    }
+    if facts.is_off(Mutant::ForgetWake) {
+        draft.wake_at = None;
+    }
+    Plan { generation: facts.desired.generation, decisions: draft.decisions, wake_at: draft.wake_at }
+}
+
+type Seen<'a> = (&'a InstanceId, &'a Sighting);
+
+fn decide_object<'a>(case: &Case<'a>, wants: &mut Vec<Want<'a>>, group: &[Seen<'_>], draft: &mut Draft) {
+    let kind = match &case.object.spec {
+        Spec::Known(kind) => kind,
+        Spec::Opaque { why } => {
+            for (id, _) in group {
+                draft.push(case.facts, wait((*id).clone(), Reason::Blind { why: why.clone() }));
+            }
+            return;
+        }
+    };
+    kind.expand(wants);
+    let start = draft.decisions.len();
+    let (mut wanted, mut sighted) = (wants.iter().peekable(), group.iter().peekable());
+    // Wants and sightings both ascend by cause, so one pass over both pairs them.
+    loop {
+        let order = match (wanted.peek(), sighted.peek()) {
+            (Some(want), Some((id, _))) => want.cause.cmp(&id.cause),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => break,
+        };
+        let want = if order.is_le() { wanted.next() } else { None };
+        let seen = if order.is_ge() { sighted.next() } else { None };
+        match (want, seen) {
+            (Some(want), seen) => decide_wanted(case, want, seen.copied(), draft),
+            (None, Some((id, sighting))) => surplus(case, kind.policy(), id, sighting, draft),
+            (None, None) => break,
+        }
+    }
+    roll::take_turns(case, start, draft);
+}
+
+fn decide_wanted(case: &Case<'_>, want: &Want<'_>, seen: Option<Seen<'_>>, draft: &mut Draft) {
+    let (id, sighting) = match seen {
+        Some((id, sighting)) => (id.clone(), Some(sighting)),
+        None => (InstanceId { object: case.object.id.clone(), cause: want.cause.clone() }, None),
+    };
+    let decision = match sighting.map(|s| &s.sight) {
+        Some(Sight::Seen(alive))
+            if alive.phase == Phase::Lingering && case.facts.is_off(Mutant::SpawnBesideLingering) =>
+        {
+            absent(case, want.up, id, None, draft)
+        }
+        Some(Sight::Seen(alive)) => live::decide(case, want.up, id, alive, sighting, draft),
+        Some(Sight::Unreadable { .. }) if case.facts.is_off(Mutant::UnreadableIsGone) => {
+            absent(case, want.up, id, None, draft)
+        }
+        Some(Sight::Unreadable { why }) => wait(id, Reason::Blind { why: why.clone() }),
+        Some(Sight::Absent) => absent(case, want.up, id, sighting.and_then(|s| s.refused.as_ref()), draft),
+        None => match &case.facts.observed.coverage {
+            Coverage::Partial { why } if !case.facts.is_off(Mutant::UnlistedIsGone) => {
+                wait(id, Reason::Blind { why: why.clone() })
+            }
+            Coverage::Partial { .. } | Coverage::Whole => absent(case, want.up, id, None, draft),
+        },
+    };
+    draft.push(case.facts, decision);
+}
+
+/// Wanted and certainly not there.
+fn absent(case: &Case<'_>, up: &Up, id: InstanceId, refused: Option<&Refused>, draft: &mut Draft) -> Decision {
+    let facts = case.facts;
+    if let Some(reason) = pause_reason(case, draft) {
+        return wait(id, reason);
+    }
+    if let Some(Refused { at, why }) = refused {
+        let until = at.after(REFUSED_RETRY);
+        if facts.now.boot < until && !facts.is_off(Mutant::RefusedAgain) {
+            draft.wake(until);
+            return wait(id, Reason::Refused { why: why.clone(), until });
+        }
+    }
+    let Some(last) = facts.backoff.0.get(&id) else {
+        return spawn(case, up, id, 1, super::backoff::Streak::default());
+    };
+    let standing = standing(case.object, &id.cause, last, facts.now);
+    match &last.end {
+        End::Open if last.boot_id == facts.now.boot_id && !facts.is_off(Mutant::LostIsSkipped) => {
+            Decision { id, action: Some(Action::RecordLost { attempt: last.number }), because: Reason::Vanished }
+        }
+        End::Ended { exit, .. }
+            if !is_replaced(case, &id.cause, last)
+                && up.restart.is_over(exit)
+                && !facts.is_off(Mutant::CompletedAgain) =>
+        {
+            wait(id, Reason::Completed { exit: exit.clone() })
+        }
+        End::Open | End::Ended { .. } => again(case, up, id, last, standing, draft),
+    }
+}
+
+/// Its last attempt is over, and its restart rule asks for another.
+fn again(case: &Case<'_>, up: &Up, id: InstanceId, last: &Attempt, standing: Standing, draft: &mut Draft) -> Decision {
+    let facts = case.facts;
+    let due = fold(&id, last, &up.backoff, standing);
+    let exit = match &last.end {
+        End::Ended { exit, .. } => exit.clone(),
+        End::Open => super::backoff::Exit::Lost,
+    };
+    if due.crashed && up.backoff.is_spent(&due.streak) && !facts.is_off(Mutant::NeverGivesUp) {
+        return wait(id, Reason::GaveUp { deaths: due.streak.deaths, exit });
+    }
+    if facts.now.boot < due.not_before && !facts.is_off(Mutant::NoBackoff) {
+        draft.wake(due.not_before);
+        return wait(id, Reason::BackingOff { until: due.not_before, exit, deaths: due.streak.deaths });
+    }
+    let step = if facts.is_off(Mutant::SameAttempt) { 0 } else { 1 };
+    let streak = if facts.is_off(Mutant::StreakForgotten) { super::backoff::Streak::default() } else { due.streak };
+    spawn(case, up, id, last.number.saturating_add(step), streak)
+}
+
+/// True when the end of `last` was not its own doing, so the restart rule has no say.
+fn is_replaced(case: &Case<'_>, cause: &Cause, last: &Attempt) -> bool {
+    matches!(last.end, End::Ended { asked: true, .. })
+        || is_restart_asked(&case.object.overrides, cause, last.number)
+        || last.boot_id != case.facts.now.boot_id
+        || last.uid != case.object.uid
+        || case.object.compare(&last.revision) == RevisionMatch::Changed
+}
+
+/// How the last attempt counts for the streak.
+pub(super) fn standing(object: &Object, cause: &Cause, last: &Attempt, now: &Now) -> Standing {
+    if last.uid != object.uid || object.compare(&last.revision) == RevisionMatch::Changed {
+        return Standing::Foreign;
+    }
+    let is_forgiven = object.overrides.forgiven.get(cause).is_some_and(|until| last.number <= *until);
+    if is_forgiven || last.boot_id != now.boot_id { Standing::Forgiven } else { Standing::Counts }
+}
+
+/// True when somebody asked for attempts up to a number that includes this one to be replaced.
+pub(super) fn is_restart_asked(overrides: &Overrides, cause: &Cause, attempt: u32) -> bool {
+    overrides.restart.get(cause).is_some_and(|until| attempt <= *until)
+}
+
+fn spawn(case: &Case<'_>, up: &Up, id: InstanceId, attempt: u32, streak: super::backoff::Streak) -> Decision {
+    let spawn = Spawn {
+        attempt,
+        uid: case.object.uid.clone(),
+        revision: case.object.revision(),
+        streak,
+        launch: up.launch.clone(),
+        policy: up.policy,
+    };
+    Decision { id, action: Some(Action::Spawn(Box::new(spawn))), because: Reason::Missing }
+}
+
+/// The reason to keep it down, while somebody's pause lasts.
+pub(super) fn pause_reason(case: &Case<'_>, draft: &mut Draft) -> Option<Reason> {
+    let now = case.facts.now;
+    let pause = case.object.overrides.paused.as_ref()?;
+    if case.facts.is_off(Mutant::IgnorePause) {
+        return None;
+    }
+    if let Some(until) = pause.until {
+        if until <= now.wall {
+            return None;
+        }
+        draft.wake(now.boot.after(now.wall.until(until)));
+    }
+    Some(Reason::Paused { by: pause.by.clone(), reason: pause.reason.clone(), until: pause.until })
+}
+
+/// Seen under an object that no longer wants this instance.
+fn surplus(case: &Case<'_>, policy: super::plan::Policy, id: &InstanceId, sighting: &Sighting, draft: &mut Draft) {
+    let decision = match (&sighting.sight, &case.facts.desired.coverage) {
+        (Sight::Absent, _) => return,
+        (Sight::Unreadable { why }, _) | (Sight::Seen(_), Coverage::Partial { why }) => {
+            wait(id.clone(), Reason::Blind { why: why.clone() })
+        }
+        (Sight::Seen(alive), Coverage::Whole) => {
+            live::end(case.facts, policy, id.clone(), alive, sighting, Reason::ScaledDown, draft)
+        }
+    };
+    draft.push(case.facts, decision);
+}
+
+/// Seen, and its object is in no generation of the desired state.
+fn unclaimed(facts: &Facts<'_>, id: &InstanceId, sighting: &Sighting, draft: &mut Draft) {
+    let tombstone = facts.desired.tombstones.get(&id.object);
+    let is_whole = facts.desired.coverage == Coverage::Whole || facts.is_off(Mutant::PruneOnPartial);
+    let decision = match (&sighting.sight, tombstone) {
+        (Sight::Absent, _) => return,
+        (Sight::Unreadable { why }, _) => wait(id.clone(), Reason::Blind { why: why.clone() }),
+        (Sight::Seen(alive), Some(stone)) if is_whole => {
+            live::end(facts, stone.policy, id.clone(), alive, sighting, Reason::Deleted, draft)
+        }
+        (Sight::Seen(alive), None) if facts.is_off(Mutant::KillStrays) => {
+            let policy = super::plan::Policy::DEFAULT;
+            live::end(facts, policy, id.clone(), alive, sighting, Reason::Deleted, draft)
+        }
+        (Sight::Seen(_), Some(_) | None) => wait(id.clone(), Reason::Stray),
+    };
+    draft.push(facts, decision);
+}
+
+pub(super) fn wait(id: InstanceId, because: Reason) -> Decision {
+    Decision { id, action: None, because }
+}
+
+impl Restart {
+    /// True when an end like this is answered with nothing.
+    #[must_use]
+    pub fn is_over(self, exit: &super::backoff::Exit) -> bool {
+        match self {
+            Restart::Always => false,
+            Restart::OnFailure => exit.is_ok(),
+            Restart::Never => true,
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub struct Tombstone {
     /// The generation that removed it.
     pub generation: u64,
     /// How its instances were to be stopped.
-    pub stop: super::plan::StopRule,
+    pub policy: super::plan::Policy,
 }
 
 /// One object after parsing.

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod converge;
 pub mod desired;
 pub mod expand;
+pub mod live;
 pub mod name;
 pub mod observed;
 pub mod plan;
@@ -17,6 +18,7 @@ pub mod time;
 
 pub use audit::{Mutant, audit};
 pub use backoff::{Backoff, BackoffRule};
+pub use converge::Facts;
 pub use desired::{Coverage, Desired, Object};
 pub use name::{Cause, InstanceId, ObjectRef, ProcId, Revision};
 pub use observed::{Observed, Sight, Sighting};

@@ -51,8 +51,10 @@ pub struct Sighting {
     pub sight: Sight<Alive>,
     /// The policy file as it stands; `None` when there is none or it cannot be read.
     pub policy: Option<Policy>,
-    /// When this controller last asked its shim to stop.
+    /// When this controller asked its shim to stop; forgotten with the controller, and asked again.
     pub stop_asked: Option<BootTime>,
+    /// When this controller first signalled the tree itself, past the shim.
+    pub tree_asked: Option<BootTime>,
     /// The last try to start it came to nothing, and left no record to wait by.
     pub refused: Option<Refused>,
 }
@@ -61,7 +63,7 @@ impl Sighting {
     /// A sighting with nothing beside the process itself.
     #[must_use]
     pub fn of(sight: Sight<Alive>) -> Sighting {
-        Sighting { sight, policy: None, stop_asked: None, refused: None }
+        Sighting { sight, policy: None, stop_asked: None, tree_asked: None, refused: None }
     }
 }
 
@@ -89,7 +91,8 @@ pub struct Alive {
     pub since: BootTime,
     /// What it is doing.
     pub phase: Phase,
-    /// Its processes at the last look, each verified. Filled for [`Phase::Lingering`] and when a stop has been asked.
+    /// Its processes at the last look, each verified, the shim left out. Filled for [`Phase::Lingering`] and when a
+    /// stop has been asked.
     pub tree: Arc<[Member]>,
 }
 

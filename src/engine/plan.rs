@@ -51,14 +51,12 @@ pub enum Action {
         /// How the tree is stopped; written to the policy file first.
         policy: Policy,
     },
-    /// End a tree that has no working shim: the stop signal, then KILL when the grace is over.
+    /// Signal a tree that has no working shim.
     EndTree {
         /// Its processes, each to be verified again before the signal.
         tree: Arc<[Member]>,
-        /// How.
-        stop: StopRule,
-        /// When the first signal was or is sent; KILL follows `grace` later.
-        asked: BootTime,
+        /// The stop signal at first, KILL once the grace is over.
+        signal: i32,
     },
     /// Write into the record of a vanished attempt that it was lost.
     RecordLost {
@@ -120,6 +118,11 @@ pub struct Policy {
     pub log: LogLimits,
 }
 
+impl Policy {
+    /// TERM, 10 s, five files of 50 MiB.
+    pub const DEFAULT: Policy = Policy { stop: StopRule::DEFAULT, log: LogLimits::DEFAULT };
+}
+
 /// How a tree is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopRule {
@@ -130,10 +133,14 @@ pub struct StopRule {
 }
 
 impl StopRule {
+    /// `SIGTERM`.
+    pub const TERM: i32 = 15;
+    /// `SIGKILL`.
+    pub const KILL: i32 = 9;
     /// The longest grace.
     pub const GRACE_MAX: Duration = Duration::from_secs(3600);
     /// TERM, then KILL after 10 s.
-    pub const DEFAULT: StopRule = StopRule { signal: 15, grace: Duration::from_secs(10) };
+    pub const DEFAULT: StopRule = StopRule { signal: Self::TERM, grace: Duration::from_secs(10) };
 }
 
 /// How much output is kept.

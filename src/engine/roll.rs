@@ -1,1 +1,73 @@
-//! stub
+//! Replaces healthy instances in turn.
+//!
+//! In: the decisions about one object, those of healthy but outdated instances left open. Out: at most one of them
+//! turned into a stop. Not here: unhealthy outdated instances, which are replaced without waiting.
+//! The surprise: a crash of the new revision in any slot halts the roll, and only the next edit lets it go on.
+
+use super::audit::Mutant;
+use super::backoff::{End, Standing};
+use super::converge::{Case, Draft, is_restart_asked, standing};
+use super::desired::{RevisionMatch, Spec};
+use super::live::STOP_BEGINS_WITHIN;
+use super::name::InstanceId;
+use super::observed::{Alive, Sight};
+use super::plan::{Action, Decision, Reason};
+
+/// Lets the first healthy outdated instance go when every other is as it should be.
+pub(super) fn take_turns(case: &Case<'_>, start: usize, draft: &mut Draft) {
+    let decisions = draft.tail(start);
+    if !decisions.iter().any(is_waiting) {
+        return;
+    }
+    if decisions.iter().any(|d| is_crashed(case, &d.id)) && !case.facts.is_off(Mutant::RollOverCrash) {
+        for decision in decisions.iter_mut().filter(|d| is_waiting(d)) {
+            decision.because = Reason::RollHalted;
+        }
+        return;
+    }
+    let is_settled = decisions.iter().all(|d| is_waiting(d) || is_settled(d));
+    if !is_settled && !case.facts.is_off(Mutant::RollAllAtOnce) {
+        return;
+    }
+    let mut stopped = false;
+    for decision in decisions.iter_mut().filter(|d| is_waiting(d)) {
+        if let Some((action, because)) = stop(case, &decision.id) {
+            (decision.action, decision.because) = (Some(action), because);
+            stopped = true;
+            if !case.facts.is_off(Mutant::RollAllAtOnce) {
+                break;
+            }
+        }
+    }
+    if stopped {
+        draft.wake(case.facts.now.boot.after(STOP_BEGINS_WITHIN));
+    }
+}
+
+fn is_waiting(decision: &Decision) -> bool {
+    decision.because == Reason::RollWaits
+}
+
+/// As it should be, or beyond help: neither stands in the way of the next.
+fn is_settled(decision: &Decision) -> bool {
+    matches!(decision.because, Reason::Healthy | Reason::ForeignRevision | Reason::Completed { .. })
+}
+
+/// True when the wanted revision has crashed in this slot since it was last forgiven.
+fn is_crashed(case: &Case<'_>, id: &InstanceId) -> bool {
+    case.facts.backoff.0.get(id).is_some_and(|last| {
+        let counts = standing(case.object, &id.cause, last, case.facts.now) == Standing::Counts;
+        counts && (last.streak.crashes > 0 || matches!(last.end, End::Ended { asked: false, .. }))
+    })
+}
+
+fn stop(case: &Case<'_>, id: &InstanceId) -> Option<(Action, Reason)> {
+    let sighting = case.facts.observed.sightings.get(id)?;
+    let Sight::Seen(Alive { shim, revision, attempt, .. }) = &sighting.sight else { return None };
+    let Spec::Known(kind) = &case.object.spec else { return None };
+    let is_asked = is_restart_asked(&case.object.overrides, &id.cause, *attempt);
+    let is_changed = case.object.compare(revision) == RevisionMatch::Changed;
+    let reason =
+        if is_asked && !is_changed { Reason::RestartAsked } else { Reason::Changed { from: revision.clone() } };
+    Some((Action::Stop { shim: shim.clone(), policy: kind.policy() }, reason))
+}

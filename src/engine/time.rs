@@ -107,7 +107,7 @@ impl fmt::Display for Span {
             return f.write_str("0s");
         }
         for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")] {
-            if millis % unit == 0 {
+            if millis.is_multiple_of(unit) {
                 return write!(f, "{}{name}", millis / unit);
             }
         }

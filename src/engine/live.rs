@@ -1,0 +1,179 @@
+//! Decides about an instance that is there, in whatever condition.
+//!
+//! In: one live sighting and, if it is wanted, what is wanted of it. Out: its decision. Not here: absent instances.
+//! The surprise: nothing is ever started while anything of the instance is left; a stop that does not begin is first
+//! waited for, then done without the shim.
+
+use std::time::Duration;
+
+use super::audit::Mutant;
+use super::converge::{Case, Draft, Facts, is_restart_asked, pause_reason, wait};
+use super::desired::RevisionMatch;
+use super::expand::Up;
+use super::name::InstanceId;
+use super::observed::{Alive, Member, Phase, Sighting};
+use super::plan::{Action, Decision, Policy, Reason, StopRule};
+use super::time::BootTime;
+
+/// How long a process lives until it counts as ready, where no probe says more.
+pub const READY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long a shim may take to begin a stop.
+pub const STOP_BEGINS_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often an unfinished kill is repeated.
+pub const KILL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Moments of readiness are looked at in steps of this, so that a thousand starts are no thousand wake-ups.
+const READY_STEP_NANOS: u64 = 100_000_000;
+
+/// Decides about a live instance that is wanted.
+pub(super) fn decide(
+    case: &Case<'_>,
+    up: &Up,
+    id: InstanceId,
+    alive: &Alive,
+    sighting: Option<&Sighting>,
+    draft: &mut Draft,
+) -> Decision {
+    let facts = case.facts;
+    let (Some(sighting), true) = (sighting, is_whole_process(alive.phase)) else {
+        return passing(facts, up.policy, id, alive, sighting, draft);
+    };
+    if let Some(reason) = pause_reason(case, draft) {
+        return end(facts, up.policy, id, alive, sighting, reason, draft);
+    }
+    if sighting.stop_asked.is_some() {
+        return end(facts, up.policy, id, alive, sighting, Reason::Stopping, draft);
+    }
+    let match_of = case.object.compare(&alive.revision);
+    let is_foreign_killed = match_of == RevisionMatch::UnknownVersion && facts.is_off(Mutant::ForeignIsChanged);
+    let is_asked = is_restart_asked(&case.object.overrides, &id.cause, alive.attempt)
+        || (facts.is_off(Mutant::RestartForEver) && !case.object.overrides.restart.is_empty());
+    let ready_at = ready_at(alive);
+    let is_ready = alive.phase == Phase::Running && ready_at <= facts.now.boot;
+    if match_of == RevisionMatch::Changed || is_foreign_killed || is_asked {
+        if is_ready {
+            // Healthy ones go in turn; `roll` turns one of these into a stop.
+            return wait(id, Reason::RollWaits);
+        }
+        let reason = if is_asked { Reason::RestartAsked } else { Reason::Changed { from: alive.revision.clone() } };
+        return end(facts, up.policy, id, alive, sighting, reason, draft);
+    }
+    if sighting.policy != Some(up.policy) || facts.is_off(Mutant::PolicyAgain) {
+        let action = Action::SetPolicy { shim: alive.shim.clone(), policy: up.policy };
+        return Decision { id, action: Some(action), because: Reason::PolicyChanged };
+    }
+    if is_ready {
+        let is_foreign = match_of == RevisionMatch::UnknownVersion;
+        return wait(id, if is_foreign { Reason::ForeignRevision } else { Reason::Healthy });
+    }
+    if alive.phase == Phase::Frozen {
+        return wait(id, Reason::Frozen);
+    }
+    if alive.phase == Phase::Running {
+        draft.wake(ready_at);
+    }
+    wait(id, Reason::NotReadyYet { at: ready_at })
+}
+
+/// True when a shim is up and the payload is not on its way out.
+fn is_whole_process(phase: Phase) -> bool {
+    match phase {
+        Phase::Starting | Phase::Running | Phase::Frozen => true,
+        Phase::Spawning | Phase::Stopping | Phase::Ending | Phase::Lingering => false,
+    }
+}
+
+/// When it counts as ready, rounded up.
+fn ready_at(alive: &Alive) -> BootTime {
+    let exact = alive.since.after(READY_AFTER).nanos();
+    BootTime::from_nanos(exact.div_ceil(READY_STEP_NANOS).saturating_mul(READY_STEP_NANOS))
+}
+
+/// On its way in or out, whatever is wanted of it.
+fn passing(
+    facts: &Facts<'_>,
+    policy: Policy,
+    id: InstanceId,
+    alive: &Alive,
+    sighting: Option<&Sighting>,
+    draft: &mut Draft,
+) -> Decision {
+    match (alive.phase, sighting) {
+        (Phase::Lingering, Some(sighting)) => end(facts, policy, id, alive, sighting, Reason::Lingering, draft),
+        (Phase::Stopping | Phase::Ending | Phase::Lingering, _) => wait(id, Reason::Stopping),
+        (Phase::Spawning | Phase::Starting | Phase::Running | Phase::Frozen, _) => wait(id, Reason::Starting),
+    }
+}
+
+/// Ends an instance, or waits for an end that is under way.
+pub(super) fn end(
+    facts: &Facts<'_>,
+    policy: Policy,
+    id: InstanceId,
+    alive: &Alive,
+    sighting: &Sighting,
+    reason: Reason,
+    draft: &mut Draft,
+) -> Decision {
+    match (alive.phase, sighting.stop_asked) {
+        // What is on its way up is stopped once it is up: there is nobody to ask yet.
+        (Phase::Spawning, _) => wait(id, Reason::Starting),
+        (Phase::Stopping | Phase::Ending, _) => wait(id, Reason::Stopping),
+        (Phase::Lingering, _) => end_tree(facts, policy.stop, id, &alive.tree, sighting, Reason::Lingering, draft),
+        (Phase::Starting | Phase::Running | Phase::Frozen, None) => {
+            let mut shim = alive.shim.clone();
+            if facts.is_off(Mutant::KillsAnother) {
+                shim.started += 1;
+            }
+            draft.wake(facts.now.boot.after(STOP_BEGINS_WITHIN));
+            Decision { id, action: Some(Action::Stop { shim, policy }), because: reason }
+        }
+        (Phase::Starting | Phase::Running | Phase::Frozen, Some(asked)) => {
+            let late = asked.after(STOP_BEGINS_WITHIN);
+            if facts.now.boot < late && !facts.is_off(Mutant::ImpatientWithShim) {
+                draft.wake(late);
+                return wait(id, Reason::Stopping);
+            }
+            let tree = &alive.tree;
+            if tree.is_empty() {
+                // Nothing of its own is left, so the shim itself is all that holds the instance.
+                let shim = Member { proc: alive.shim.clone(), name: "setpoint".into() };
+                draft.wake(facts.now.boot.after(KILL_AGAIN));
+                let action = Action::EndTree { tree: [shim].into(), signal: StopRule::KILL };
+                return Decision { id, action: Some(action), because: Reason::ShimStuck };
+            }
+            end_tree(facts, policy.stop, id, tree, sighting, Reason::ShimStuck, draft)
+        }
+    }
+}
+
+/// Signals a tree directly: the stop signal once, KILL when the grace is over.
+fn end_tree(
+    facts: &Facts<'_>,
+    stop: StopRule,
+    id: InstanceId,
+    tree: &std::sync::Arc<[Member]>,
+    sighting: &Sighting,
+    reason: Reason,
+    draft: &mut Draft,
+) -> Decision {
+    let now = facts.now.boot;
+    let signal = match sighting.tree_asked {
+        None if facts.is_off(Mutant::NoGrace) => StopRule::KILL,
+        None => {
+            draft.wake(now.after(stop.grace));
+            stop.signal
+        }
+        Some(asked) if now < asked.after(stop.grace) => {
+            draft.wake(asked.after(stop.grace));
+            return wait(id, reason);
+        }
+        Some(_) => {
+            draft.wake(now.after(KILL_AGAIN));
+            StopRule::KILL
+        }
+    };
+    Decision { id, action: Some(Action::EndTree { tree: tree.clone(), signal }), because: reason }
+}
