@@ -1,8 +1,285 @@
-//! The parent of one process (stub).
+//! The parent of one process: it outlives the controller, keeps the logs, ends the whole tree and records the exit.
+//!
+//! In: argv that says who it is, a launch spec on standard input. Out: one answer on standard output once the payload
+//! has been executed, then a record and log files. Not here: any decision to start or stop.
+//! The surprise: it runs as a daemon of its own, so no controller is ever its parent, and every controller sees the
+//! same; after the payload is up nothing in here may panic, for the exit would be lost.
+
+mod claim;
+mod life;
+mod log;
+mod payload;
+mod pump;
+mod sys;
+mod tree;
+
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
-/// Runs as a shim until the tree is gone.
-pub fn run(_args: impl Iterator<Item = OsString>) -> ExitCode {
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::pipe::PipeFlags;
+
+use crate::record::answer::{Answer, Proc, Stage};
+use crate::record::argv::{self, Argv};
+use crate::record::attempt::{self, Birth, End, How};
+use crate::record::launch::{self, Launch};
+use crate::record::{policy, words_of};
+use claim::Claim;
+use life::{Life, Phase};
+use log::Log;
+use payload::{Refusal, Waiting};
+use pump::Pump;
+use sys::Side;
+
+/// Runs as a shim: claims the instance, leaves a daemon behind that starts the payload, and returns. The daemon
+/// answers on standard output and lives until the tree of the payload is gone.
+///
+/// Exit codes: 0 when a daemon was left behind or the instance is busy or taken, 1 when the start failed, 2 when this
+/// was not called by a controller.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    sys::close_inherited();
+    let spec = match read_spec() {
+        Ok(spec) => spec,
+        Err(error) => return by_hand(&error.to_string()),
+    };
+    let launch = match launch::parse(&spec) {
+        Ok(launch) => launch,
+        Err(error) => return by_hand(&error.to_string()),
+    };
+    if !is_argv_of(args, &launch) {
+        return by_hand("the arguments and the launch spec name different attempts");
+    }
+    let claim = match claim::take(&launch) {
+        Ok(claim) => claim,
+        Err(refusal) => {
+            let is_failure = matches!(refusal, Answer::Failed { .. });
+            tell(io::stdout(), &refusal);
+            return ExitCode::from(u8::from(is_failure));
+        }
+    };
+    match sys::fork() {
+        Ok(Side::Parent(_)) => sys::exit_now(0),
+        Ok(Side::Child) => {}
+        Err(error) => {
+            tell(io::stdout(), &failed(Stage::Fork, &error, "cannot fork"));
+            return ExitCode::FAILURE;
+        }
+    }
+    let life = match Daemon::new() {
+        Ok(daemon) => daemon.start(&launch, claim),
+        Err(error) => {
+            tell(io::stdout(), &failed(Stage::Fork, &error, "cannot become a daemon"));
+            Err(1)
+        }
+    };
+    // What is kept from here on is kept for as long as the payload lives.
+    drop(launch);
+    drop(spec);
+    match life {
+        Ok(life) => {
+            life.run();
+            sys::exit_now(0)
+        }
+        Err(code) => sys::exit_now(code),
+    }
+}
+
+/// Somebody called this in a way no controller does.
+fn by_hand(why: &str) -> ExitCode {
+    tell(io::stdout(), &Answer::Failed { stage: Stage::Spec, errno: 0, text: why.to_owned() });
+    eprintln!("error: {why}\n  help: `setpoint shim` is started by the controller; use `setpoint apply -f FILE`");
     ExitCode::from(2)
+}
+
+fn read_spec() -> io::Result<Vec<u8>> {
+    let stdin = io::stdin();
+    if rustix::termios::isatty(&stdin) {
+        return Err(io::Error::other("there is no launch spec on standard input"));
+    }
+    let mut stdin = File::from(rustix::io::fcntl_dupfd_cloexec(&stdin, 3)?);
+    // Whoever wrote a file need not have rewound it; a pipe cannot be.
+    let _ = stdin.seek(SeekFrom::Start(0));
+    let mut spec = Vec::new();
+    // One byte more than allowed, so that a longer one is noticed.
+    stdin.take(launch::LEN_MAX as u64 + 1).read_to_end(&mut spec)?;
+    Ok(spec)
+}
+
+fn is_argv_of(args: impl Iterator<Item = OsString>, launch: &Launch<'_>) -> bool {
+    let words: Vec<OsString> = args.take(8).collect();
+    let texts = words.iter().map_while(|word| word.to_str());
+    let said =
+        Argv { instance: launch.instance, attempt: launch.attempt, revision: launch.revision, home: launch.home };
+    Argv::of_words(texts) == Some(said)
+}
+
+fn tell(to: impl std::os::fd::AsFd, answer: &Answer) {
+    // Whoever asked may be gone; the record tells the next one.
+    let _ = rustix::io::write(to, answer.encode().as_bytes());
+}
+
+fn failed(stage: Stage, error: &io::Error, what: &str) -> Answer {
+    let errno = error.raw_os_error().unwrap_or(0);
+    let words = if errno == 0 { error.to_string() } else { words_of(errno) };
+    Answer::Failed { stage, errno, text: format!("{what}: {words}") }
+}
+
+/// A shim that is on its own, before it has a payload.
+struct Daemon {
+    us: Proc,
+    answer: OwnedFd,
+    signals: OwnedFd,
+}
+
+/// The ends of the pipes that the payload writes to, and ours.
+struct Pipes {
+    out: (OwnedFd, OwnedFd),
+    err: (OwnedFd, OwnedFd),
+}
+
+impl Daemon {
+    /// Cuts every tie to whoever called: session, folder, standard streams; orphans below it will come to it.
+    fn new() -> io::Result<Daemon> {
+        rustix::process::setsid()?;
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        rustix::thread::set_name(argv::STARTING)?;
+        rustix::process::chdir(c"/")?;
+        let signals = sys::take_signals()?;
+        let answer = rustix::io::fcntl_dupfd_cloexec(io::stdout(), 3)?;
+        let null = rustix::fs::openat(CWD, c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        sys::replace_stream(&null, 0)?;
+        sys::replace_stream(&null, 1)?;
+        sys::replace_stream(&null, 2)?;
+        let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
+        let stat = tree::stat(pid).ok_or_else(|| io::Error::other("cannot read /proc"))?;
+        Ok(Daemon { us: Proc { pid, started: stat.started }, answer, signals })
+    }
+
+    /// Starts the payload and answers. On failure, the exit code of the shim.
+    fn start(self, launch: &Launch<'_>, claim: Claim) -> Result<Life, i32> {
+        match self.fork_payload(launch, &claim) {
+            Ok((waiting, pump)) => self.execute(launch, claim, waiting, pump),
+            Err(error) => {
+                tell(&self.answer, &failed(Stage::Fork, &error, "cannot start another process"));
+                Err(1)
+            }
+        }
+    }
+
+    fn fork_payload(&self, launch: &Launch<'_>, claim: &Claim) -> io::Result<(Waiting, Pump)> {
+        let log = Log::open(launch.home_root, launch.log_dir, launch.log_prefix, &launch.policy)?;
+        let pipes = Pipes {
+            out: rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?,
+            err: rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?,
+        };
+        let waiting = payload::fork(launch, &pipes.out.1, &pipes.err.1, &claim.lock)?;
+        match Pump::new(pipes.out.0, pipes.err.0, log) {
+            Ok(pump) => Ok((waiting, pump)),
+            Err(error) => {
+                waiting.cancel();
+                Err(error)
+            }
+        }
+    }
+
+    /// Records the birth, gives the waiting child the word, and answers what came of it.
+    fn execute(self, launch: &Launch<'_>, claim: Claim, waiting: Waiting, mut pump: Pump) -> Result<Life, i32> {
+        let Some(stat) = tree::stat(waiting.pid) else {
+            waiting.cancel();
+            tell(&self.answer, &failed(Stage::Fork, &io::Error::other("cannot read /proc"), "cannot start"));
+            return Err(1);
+        };
+        let payload = Proc { pid: waiting.pid, started: stat.started };
+        let birth = self.birth(launch, payload, pump.log().place());
+        let record = match attempt::create(&claim.folder, &birth) {
+            Ok(record) => record,
+            Err(error) => {
+                waiting.cancel();
+                // Free before the answer, so that whoever reads it may try again.
+                drop(claim);
+                tell(&self.answer, &not_recorded(&error));
+                return Err(1);
+            }
+        };
+        waiting.go();
+        keep_policy(&claim, launch);
+        if let Err(refusal) = waiting.outcome() {
+            let answer = record_refusal(launch, &record, &refusal);
+            drop(claim);
+            tell(&self.answer, &answer);
+            return Err(refusal.code());
+        }
+        tell(&self.answer, &Answer::Started { shim: self.us, payload });
+        let _ = rustix::thread::set_name(argv::READY);
+        claim::prune(&claim.folder, launch.attempt, launch.keep_attempts);
+        // `self.answer` closes as this returns: whoever waits for the answer waits for its end, too.
+        Ok(Life {
+            us: self.us.pid,
+            main: payload.pid,
+            is_line: launch.is_line,
+            policy: launch.policy,
+            claim,
+            record,
+            signals: self.signals,
+            pump,
+            phase: Phase::Running,
+            ended: None,
+            seen: 1,
+        })
+    }
+
+    fn birth(&self, launch: &Launch<'_>, payload: Proc, (log_file, log_offset): (u32, u64)) -> Birth {
+        Birth {
+            home: launch.home.to_owned(),
+            instance: launch.instance.to_owned(),
+            uid: launch.uid.to_owned(),
+            attempt: launch.attempt,
+            revision: launch.revision.to_owned(),
+            generation: launch.generation,
+            boot_id: launch.boot_id.to_owned(),
+            shim_pid: self.us.pid,
+            shim_started: self.us.started,
+            payload_pid: payload.pid,
+            payload_started: payload.started,
+            started_boot_ns: sys::boot_ns(),
+            started_wall_ns: sys::wall_ns(),
+            streak: launch.streak,
+            log_file,
+            log_offset,
+        }
+    }
+}
+
+/// The payload could not be executed: the attempt counts, and its record says why.
+fn record_refusal(launch: &Launch<'_>, record: &OwnedFd, refusal: &Refusal) -> Answer {
+    let about = match refusal.stage {
+        Stage::Dir => launch.dir.as_os_str(),
+        Stage::Exec | Stage::Spec | Stage::Home | Stage::Fork => launch.argv.first().copied().unwrap_or_default(),
+    };
+    let text = format!("{}: {}", about.display(), words_of(refusal.errno));
+    let end = End {
+        how: How::NotStarted(format!("{} {text}", refusal.stage.as_str())),
+        ..End::lost(sys::boot_ns(), sys::wall_ns(), false)
+    };
+    // An end that cannot be written reads as lost.
+    let _ = attempt::write_end(record, &end);
+    Answer::Failed { stage: refusal.stage, errno: refusal.errno, text }
+}
+
+fn not_recorded(error: &io::Error) -> Answer {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => Answer::Taken,
+        io::ErrorKind::InvalidInput => failed(Stage::Spec, error, "a name is too long for the record"),
+        _ => failed(Stage::Home, error, "cannot write the record of the attempt"),
+    }
+}
+
+/// Leaves the policy where others read it. When that fails, the one in the launch spec applies all the same.
+fn keep_policy(claim: &Claim, launch: &Launch<'_>) {
+    if !policy::read(&claim.folder).is_ok_and(|found| found == Some(launch.policy)) {
+        let _ = policy::write_atomic(&claim.folder, &launch.policy);
+    }
 }

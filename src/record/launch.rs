@@ -1,0 +1,234 @@
+//! The launch spec: everything a shim needs to start one attempt, handed over on its standard input.
+//!
+//! In: a [`Launch`]. Out: NUL-separated `key=value` bytes, and the same read back, borrowed from them.
+//! Not here: opening the file that carries it; argv is public, so nothing of this stands there.
+//! The surprise: lists are repeated keys, and the last key is `end`, so that a spec cut short is never half obeyed.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::attempt::Streak;
+use super::policy::Policy;
+
+/// The longest spec, in bytes; the system takes no larger argv and environment.
+pub const LEN_MAX: usize = 8 << 20;
+/// The most words of argv and of the environment, together.
+pub const WORDS_MAX: usize = 65_536;
+const FIRST: (&str, &str) = ("setpoint-launch", "1");
+
+/// One start, in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch<'a> {
+    /// The folder of the home, absolute; it must exist.
+    pub home_root: &'a Path,
+    /// The id of the home, 16 hex digits.
+    pub home: &'a str,
+    /// The instance, `service/web/0`.
+    pub instance: &'a str,
+    /// The uid of its object.
+    pub uid: &'a str,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// What it is started from, `1:9f86d081884c7d65`.
+    pub revision: &'a str,
+    /// The generation of the desired state that asks for it.
+    pub generation: u64,
+    /// The present boot.
+    pub boot_id: &'a str,
+    /// The streak of its predecessors.
+    pub streak: Streak,
+    /// What to execute, at least one word. A first word without `/` is looked up in the `PATH` of `env`.
+    pub argv: Vec<&'a OsStr>,
+    /// It was written as one string, so the stop signal goes to the whole process group.
+    pub is_line: bool,
+    /// The working directory, absolute.
+    pub dir: &'a Path,
+    /// The whole environment, `NAME=value` each, the three markers included.
+    pub env: Vec<&'a OsStr>,
+    /// How to stop it and keep its logs.
+    pub policy: Policy,
+    /// How many attempt files are kept, this one included.
+    pub keep_attempts: u32,
+    /// The soft limit on open files the payload gets; 0 leaves it as it is.
+    pub nofile_soft: u64,
+    /// The folder of the instance, below the home.
+    pub instance_dir: &'a Path,
+    /// The folder of the log files, below the home.
+    pub log_dir: &'a Path,
+    /// What log files begin with: the cause.
+    pub log_prefix: &'a OsStr,
+}
+
+/// Why a launch spec cannot be made or read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// No program can be given such a text.
+    #[error("`{0}` contains a NUL byte, which no program can be given; remove it")]
+    Nul(&'static str),
+    /// Over [`LEN_MAX`] or [`WORDS_MAX`].
+    #[error("the command and its environment are too large; pass the data in a file")]
+    TooLarge,
+    /// It does not begin or end as a spec does.
+    #[error("this is no whole launch spec")]
+    NotWhole,
+    /// A key is missing or has an impossible value.
+    #[error("the launch spec has no usable `{0}`")]
+    Field(&'static str),
+}
+
+/// The spec as bytes.
+///
+/// # Errors
+/// When a value contains NUL, or the whole is too large.
+pub fn encode(launch: &Launch<'_>) -> Result<Vec<u8>, SpecError> {
+    let mut bytes = Vec::with_capacity(4096);
+    put(&mut bytes, FIRST.0, FIRST.1.as_bytes())?;
+    put(&mut bytes, "home_root", launch.home_root.as_os_str().as_bytes())?;
+    put(&mut bytes, "home", launch.home.as_bytes())?;
+    put(&mut bytes, "instance", launch.instance.as_bytes())?;
+    put(&mut bytes, "uid", launch.uid.as_bytes())?;
+    put_number(&mut bytes, "attempt", launch.attempt.into());
+    put(&mut bytes, "revision", launch.revision.as_bytes())?;
+    put_number(&mut bytes, "generation", launch.generation);
+    put(&mut bytes, "boot_id", launch.boot_id.as_bytes())?;
+    put_number(&mut bytes, "streak_n", launch.streak.n.into());
+    put_number(&mut bytes, "streak_deaths", launch.streak.deaths.into());
+    put_number(&mut bytes, "streak_crashes", launch.streak.crashes.into());
+    put_number(&mut bytes, "streak_proven", launch.streak.proven.into());
+    put_number(&mut bytes, "is_line", launch.is_line.into());
+    put(&mut bytes, "dir", launch.dir.as_os_str().as_bytes())?;
+    put_number(&mut bytes, "stop_signal", u64::from(launch.policy.stop_signal.unsigned_abs()));
+    put_number(&mut bytes, "stop_grace_ms", launch.policy.stop_grace_ms);
+    put_number(&mut bytes, "log_max_size", launch.policy.log_max_size);
+    put_number(&mut bytes, "log_max_files", launch.policy.log_max_files.into());
+    put_number(&mut bytes, "keep_attempts", launch.keep_attempts.into());
+    put_number(&mut bytes, "nofile_soft", launch.nofile_soft);
+    put(&mut bytes, "instance_dir", launch.instance_dir.as_os_str().as_bytes())?;
+    put(&mut bytes, "log_dir", launch.log_dir.as_os_str().as_bytes())?;
+    put(&mut bytes, "log_prefix", launch.log_prefix.as_bytes())?;
+    for word in &launch.argv {
+        put(&mut bytes, "argv", word.as_bytes())?;
+    }
+    for word in &launch.env {
+        put(&mut bytes, "env", word.as_bytes())?;
+    }
+    put(&mut bytes, "end", b"")?;
+    let too_many = launch.argv.len() + launch.env.len() > WORDS_MAX;
+    if too_many || bytes.len() > LEN_MAX { Err(SpecError::TooLarge) } else { Ok(bytes) }
+}
+
+fn put(bytes: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), SpecError> {
+    if value.contains(&0) {
+        return Err(SpecError::Nul(key));
+    }
+    bytes.extend_from_slice(key.as_bytes());
+    bytes.push(b'=');
+    bytes.extend_from_slice(value);
+    bytes.push(0);
+    Ok(())
+}
+
+fn put_number(bytes: &mut Vec<u8>, key: &'static str, value: u64) {
+    bytes.extend_from_slice(format!("{key}={value}\0").as_bytes());
+}
+
+/// Reads a spec; unknown keys are skipped.
+///
+/// # Errors
+/// When it is cut short, too large, or a key is missing or unusable.
+pub fn parse(bytes: &[u8]) -> Result<Launch<'_>, SpecError> {
+    if bytes.len() > LEN_MAX {
+        return Err(SpecError::TooLarge);
+    }
+    let first = format!("{}={}\0", FIRST.0, FIRST.1);
+    let rest = bytes.strip_prefix(first.as_bytes()).ok_or(SpecError::NotWhole)?;
+    let fields = Fields(rest.strip_suffix(b"\0end=\0").ok_or(SpecError::NotWhole)?);
+    let launch = Launch {
+        home_root: fields.path("home_root")?,
+        home: fields.text("home")?,
+        instance: fields.text("instance")?,
+        uid: fields.text("uid")?,
+        attempt: fields.number("attempt")?,
+        revision: fields.text("revision")?,
+        generation: fields.number("generation")?,
+        boot_id: fields.text("boot_id")?,
+        streak: Streak {
+            n: fields.number("streak_n")?,
+            deaths: fields.number("streak_deaths")?,
+            crashes: fields.number("streak_crashes")?,
+            proven: fields.number::<u32>("streak_proven")? != 0,
+        },
+        argv: fields.words("argv")?,
+        is_line: fields.number::<u32>("is_line")? != 0,
+        dir: fields.path("dir")?,
+        env: fields.words("env")?,
+        policy: Policy {
+            stop_signal: fields.number("stop_signal")?,
+            stop_grace_ms: fields.number("stop_grace_ms")?,
+            log_max_size: fields.number("log_max_size")?,
+            log_max_files: fields.number("log_max_files")?,
+        }
+        .clamped(),
+        keep_attempts: fields.number("keep_attempts")?,
+        nofile_soft: fields.number("nofile_soft")?,
+        instance_dir: fields.path("instance_dir")?,
+        log_dir: fields.path("log_dir")?,
+        log_prefix: OsStr::from_bytes(fields.bytes("log_prefix")?),
+    };
+    check(launch)
+}
+
+/// What no spec may say, whoever wrote it: paths that lead out of the home, and nothing to execute.
+fn check(launch: Launch<'_>) -> Result<Launch<'_>, SpecError> {
+    let is_below = |path: &Path| {
+        path.strip_prefix(launch.home_root)
+            .is_ok_and(|rest| rest.components().all(|c| matches!(c, std::path::Component::Normal(_))))
+    };
+    let prefix = launch.log_prefix.as_bytes();
+    if launch.argv.is_empty() {
+        Err(SpecError::Field("argv"))
+    } else if launch.attempt == 0 {
+        Err(SpecError::Field("attempt"))
+    } else if !is_below(launch.instance_dir) {
+        Err(SpecError::Field("instance_dir"))
+    } else if !is_below(launch.log_dir) {
+        Err(SpecError::Field("log_dir"))
+    } else if prefix.is_empty() || prefix.len() > 128 || prefix.contains(&b'/') {
+        Err(SpecError::Field("log_prefix"))
+    } else {
+        Ok(launch)
+    }
+}
+
+/// The fields of a spec, between its first and its last.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn all(&self, key: &'static str) -> impl Iterator<Item = &'a [u8]> {
+        let all = self.0.split(|byte| *byte == 0);
+        all.filter_map(move |field| field.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+    }
+
+    fn bytes(&self, key: &'static str) -> Result<&'a [u8], SpecError> {
+        self.all(key).next().ok_or(SpecError::Field(key))
+    }
+
+    fn text(&self, key: &'static str) -> Result<&'a str, SpecError> {
+        std::str::from_utf8(self.bytes(key)?).map_err(|_| SpecError::Field(key))
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, SpecError> {
+        self.text(key)?.parse().map_err(|_| SpecError::Field(key))
+    }
+
+    fn path(&self, key: &'static str) -> Result<&'a Path, SpecError> {
+        let path = Path::new(OsStr::from_bytes(self.bytes(key)?));
+        if path.is_absolute() { Ok(path) } else { Err(SpecError::Field(key)) }
+    }
+
+    fn words(&self, key: &'static str) -> Result<Vec<&'a OsStr>, SpecError> {
+        let words: Vec<_> = self.all(key).take(WORDS_MAX + 1).map(OsStr::from_bytes).collect();
+        if words.len() > WORDS_MAX { Err(SpecError::TooLarge) } else { Ok(words) }
+    }
+}

@@ -1,0 +1,188 @@
+//! Starts the payload: a child that is ready to execute, waits for a word, and then becomes the program.
+//!
+//! In: a launch spec and the pipes. Out: a waiting child, later executed or not, with the reason.
+//! Not here: recording the birth, which happens while the child waits, so that nothing runs unrecorded.
+//! The surprise: a child whose shim dies before the word is given sees the end of the pipe and goes away unexecuted.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, FileType};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+use rustix::process::{Resource, Rlimit};
+
+use super::sys::{self, Side, Words};
+use crate::record::answer::Stage;
+use crate::record::launch::Launch;
+
+/// The inherited lock gets a number from here up, out of the way of what programs expect.
+const LOCK_FD_LEAST: i32 = 500;
+/// Where a program is looked for when the environment has no `PATH`.
+const PATH_DEFAULT: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+const NOT_EXECUTED: i32 = 126;
+const NOT_FOUND: i32 = 127;
+
+/// A child that waits for the word.
+pub struct Waiting {
+    /// Its pid.
+    pub pid: u32,
+    go: OwnedFd,
+    status: OwnedFd,
+}
+
+/// Why a payload was not executed.
+pub struct Refusal {
+    /// The working directory or the program.
+    pub stage: Stage,
+    /// The system's error number.
+    pub errno: i32,
+}
+
+impl Refusal {
+    /// The exit code a shell would give.
+    pub fn code(&self) -> i32 {
+        if self.errno == libc::ENOENT { NOT_FOUND } else { NOT_EXECUTED }
+    }
+}
+
+/// Forks the child that will become the payload of `launch`.
+///
+/// # Errors
+/// The system's error when there is no room for a process or a pipe.
+pub fn fork(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &OwnedFd) -> io::Result<Waiting> {
+    let program = resolve(launch);
+    let argv = words(&launch.argv)?;
+    let env = words(&launch.env)?;
+    let (go_read, go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let (status, status_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    match sys::fork()? {
+        Side::Parent(pid) => Ok(Waiting { pid, go, status }),
+        Side::Child => {
+            // Our own copy of this end would keep the pipe open when the shim is gone.
+            drop(go);
+            let ready = prepare(launch, stdout, stderr, lock);
+            let mut word = [0];
+            if rustix::io::read(&go_read, &mut word) != Ok(1) {
+                sys::exit_now(NOT_EXECUTED);
+            }
+            let refusal = match (ready, program) {
+                (Err(refusal), _) => refusal,
+                (Ok(()), Err(errno)) => Refusal { stage: Stage::Exec, errno: errno.raw_os_error() },
+                (Ok(()), Ok(program)) => Refusal { stage: Stage::Exec, errno: sys::execute(&program, &argv, &env) },
+            };
+            let stage = if refusal.stage == Stage::Dir { b'd' } else { b'x' };
+            let [a, b, c, d] = refusal.errno.to_ne_bytes();
+            // The shim waits for this or for the end of the pipe; there is nobody else to tell.
+            let _ = rustix::io::write(&status_write, &[stage, a, b, c, d]);
+            sys::exit_now(refusal.code())
+        }
+    }
+}
+
+impl Waiting {
+    /// Gives the word.
+    pub fn go(&self) {
+        // When the child is gone, its status pipe has ended too, and the wait for its end says how it went.
+        let _ = rustix::io::write(&self.go, b"g");
+    }
+
+    /// Waits until the child has become the program, or knows why not.
+    ///
+    /// # Errors
+    /// Why it was not executed.
+    pub fn outcome(self) -> Result<(), Refusal> {
+        let mut report = [0; 5];
+        loop {
+            return match (rustix::io::read(&self.status, &mut report), report) {
+                (Ok(5), [stage, a, b, c, d]) => {
+                    let stage = if stage == b'd' { Stage::Dir } else { Stage::Exec };
+                    // It holds a copy of the lock until it is gone.
+                    wait_for(self.pid);
+                    Err(Refusal { stage, errno: i32::from_ne_bytes([a, b, c, d]) })
+                }
+                (Err(Errno::INTR), _) => continue,
+                // The pipe closes as the program takes over.
+                (Ok(_) | Err(_), _) => Ok(()),
+            };
+        }
+    }
+
+    /// Sends the child away unexecuted, and waits until it is gone.
+    pub fn cancel(self) {
+        let Waiting { pid, go, status } = self;
+        drop(go);
+        drop(status);
+        if let Ok(number) = i32::try_from(pid) {
+            sys::signal(number, libc::SIGKILL);
+        }
+        wait_for(pid);
+    }
+}
+
+fn wait_for(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
+}
+
+/// What the child does to itself while it is still our code. Standard input leads to `/dev/null` already.
+fn prepare(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &OwnedFd) -> Result<(), Refusal> {
+    let refused = |stage| move |errno: Errno| Refusal { stage, errno: errno.raw_os_error() };
+    rustix::process::setpgid(None, None).map_err(refused(Stage::Exec))?;
+    sys::reset_signals();
+    let is_wired = sys::replace_stream(stdout, 1).is_ok() && sys::replace_stream(stderr, 2).is_ok();
+    if !is_wired {
+        return Err(refused(Stage::Exec)(Errno::BADF));
+    }
+    // The second net: as long as any descendant keeps this open, the instance is not free. Low limits get a low number.
+    if sys::duplicate_open(lock, LOCK_FD_LEAST).is_err() {
+        let _ = sys::duplicate_open(lock, 3);
+    }
+    if launch.nofile_soft > 0 {
+        let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+        let current = Some(launch.nofile_soft.min(maximum.unwrap_or(u64::MAX)));
+        // A limit at or below the hard one is always granted.
+        let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum });
+    }
+    rustix::process::chdir(launch.dir).map_err(refused(Stage::Dir))
+}
+
+fn words(texts: &[&OsStr]) -> io::Result<Words> {
+    let texts: Result<Vec<_>, _> = texts.iter().map(|text| CString::new(text.as_bytes())).collect();
+    Ok(Words::new(texts?))
+}
+
+/// The file to execute: a first word with a `/` as it stands (relative to the working directory), any other from the
+/// `PATH` the payload gets, by the rules of a shell.
+fn resolve(launch: &Launch<'_>) -> Result<CString, Errno> {
+    let name = launch.argv.first().map_or(&b""[..], |word| word.as_bytes());
+    if name.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    if name.contains(&b'/') {
+        return CString::new(name).map_err(|_| Errno::INVAL);
+    }
+    let path = launch.env.iter().find_map(|word| word.as_bytes().strip_prefix(b"PATH="));
+    let mut error = Errno::NOENT;
+    for entry in path.unwrap_or(PATH_DEFAULT).split(|byte| *byte == b':') {
+        let file = launch.dir.join(OsStr::from_bytes(entry)).join(OsStr::from_bytes(name));
+        match is_program(&file) {
+            Ok(()) => return CString::new(file.into_os_string().as_bytes()).map_err(|_| Errno::INVAL),
+            // Something of that name which may not be executed is worth more as an answer than "not found".
+            Err(Errno::ACCESS) => error = Errno::ACCESS,
+            Err(_) => {}
+        }
+    }
+    Err(error)
+}
+
+fn is_program(file: &Path) -> Result<(), Errno> {
+    let stat = rustix::fs::stat(file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Errno::ACCESS);
+    }
+    rustix::fs::accessat(CWD, file, Access::EXEC_OK, AtFlags::EACCESS)
+}

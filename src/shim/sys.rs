@@ -1,0 +1,272 @@
+//! System calls that have no safe spelling elsewhere, each behind one small function.
+//!
+//! In and out: numbers and file descriptors. Not here: any decision.
+//! The surprise: a shim is one thread for life, which is what makes a plain `fork` sound.
+
+use std::ffi::{CStr, CString, c_char};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::time::ClockId;
+
+/// Nanoseconds since 1970.
+pub fn wall_ns() -> u64 {
+    nanos(ClockId::Realtime)
+}
+
+/// Nanoseconds since boot, suspend included.
+pub fn boot_ns() -> u64 {
+    nanos(ClockId::Boottime)
+}
+
+/// Milliseconds on a clock that never jumps; precise to a few of them.
+pub fn mono_ms() -> u64 {
+    nanos(ClockId::MonotonicCoarse) / 1_000_000
+}
+
+fn nanos(clock: ClockId) -> u64 {
+    let time = rustix::time::clock_gettime(clock);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// Closes every inherited descriptor above standard error.
+pub fn close_inherited() {
+    // SAFETY: nothing in this process owns a descriptor above 2 yet; the call touches no memory.
+    let done = unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+    if done == 0 {
+        return;
+    }
+    // A sandbox may forbid the call; a leaked descriptor is a lesser evil than an endless loop.
+    for fd in 3..4096 {
+        // SAFETY: as above; closing a descriptor that is not open only fails.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// Which side of a fork this is.
+pub enum Side {
+    /// The parent, with the pid of the child.
+    Parent(u32),
+    /// The child.
+    Child,
+}
+
+/// Forks.
+///
+/// # Errors
+/// The system's error when there is no room for another process.
+pub fn fork() -> io::Result<Side> {
+    // SAFETY: this process has one thread, so the child finds no lock held by a thread it does not have.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Side::Child),
+        pid => Ok(Side::Parent(pid.unsigned_abs())),
+    }
+}
+
+/// Ends this process at once, without destructors or exit hooks.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: the call does not return and touches no memory.
+    unsafe { libc::_exit(code) }
+}
+
+/// Blocks every signal and returns a descriptor that tells of CHLD, TERM, INT and HUP. The others are never taken.
+///
+/// # Errors
+/// The system's error.
+pub fn take_signals() -> io::Result<OwnedFd> {
+    // SAFETY: a signal set is plain integers, valid as zeroes; each call gets pointers to live locals; the descriptor
+    // is new and owned by nobody else.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        if libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let mut wanted: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut wanted);
+        for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+            libc::sigaddset(&raw mut wanted, signal);
+        }
+        match libc::signalfd(-1, &raw const wanted, libc::SFD_NONBLOCK | libc::SFD_CLOEXEC) {
+            -1 => Err(io::Error::last_os_error()),
+            fd => Ok(OwnedFd::from_raw_fd(fd)),
+        }
+    }
+}
+
+/// Gives every signal its default meaning and unblocks all, as a fresh program expects.
+pub fn reset_signals() {
+    // SAFETY: a signal set is plain integers, valid as zeroes; SIG_DFL is always a valid disposition, and signals
+    // that cannot be set only make the call fail.
+    unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+/// What waiting for children came to.
+pub enum Reaped {
+    /// This child ended, with this status as `waitpid` gives it.
+    Child {
+        /// Its pid, free for reuse from now on.
+        pid: u32,
+        /// The raw status.
+        status: i32,
+    },
+    /// There are children, and none has ended.
+    NoneYet,
+    /// There are no children.
+    NoneLeft,
+}
+
+/// Takes the status of one ended child, without waiting.
+pub fn reap() -> Reaped {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live local.
+    match unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) } {
+        0 => Reaped::NoneYet,
+        -1 => Reaped::NoneLeft,
+        pid => Reaped::Child { pid: pid.unsigned_abs(), status },
+    }
+}
+
+/// Sends a signal to a process, or with a negative number to a group. The caller knows that the pid is not reused:
+/// it is our child and has not been reaped.
+pub fn signal(pid: i32, signal: i32) {
+    // 0, 1 and -1 would reach our own group, init, or everything.
+    if pid.unsigned_abs() < 2 {
+        return;
+    }
+    // SAFETY: the call touches no memory. An error means that it is gone or not ours, which the next look tells.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Sends a signal through a pidfd.
+pub fn signal_pidfd(pidfd: impl AsFd, signal: i32) {
+    let fd = pidfd.as_fd().as_raw_fd();
+    // SAFETY: a null info means "as by kill"; the call touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+}
+
+/// What the reaped children used, all together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// User time in microseconds.
+    pub user_us: u64,
+    /// System time in microseconds.
+    pub system_us: u64,
+    /// The largest resident size of one of them, in KiB.
+    pub max_rss_kb: u64,
+}
+
+/// What the reaped children and theirs used.
+pub fn usage() -> Usage {
+    // SAFETY: the struct is plain integers, valid as zeroes, and the pointer is to a live local.
+    let used = unsafe {
+        let mut used: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut used);
+        used
+    };
+    let micros = |time: libc::timeval| {
+        u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000 + u64::try_from(time.tv_usec).unwrap_or(0)
+    };
+    Usage {
+        user_us: micros(used.ru_utime),
+        system_us: micros(used.ru_stime),
+        max_rss_kb: u64::try_from(used.ru_maxrss).unwrap_or(0),
+    }
+}
+
+/// Where the byte first occurs.
+pub fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    // SAFETY: the pointer and the length are of one live slice, and the result lies in it or is null.
+    let found = unsafe { libc::memchr(bytes.as_ptr().cast(), byte.into(), bytes.len()) };
+    if found.is_null() { None } else { Some(found as usize - bytes.as_ptr() as usize) }
+}
+
+/// Duplicates a descriptor to the lowest free number from `least` up, so that it stays open over exec.
+///
+/// # Errors
+/// The system's error; `InvalidInput` when `least` is over the limit.
+pub fn duplicate_open(fd: impl AsFd, least: RawFd) -> io::Result<()> {
+    // SAFETY: the call touches no memory; the new descriptor is meant to be inherited and never closed.
+    match unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_DUPFD, least) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Puts a descriptor in the place of a standard stream, 0 to 2; it stays open over exec.
+///
+/// # Errors
+/// The system's error.
+pub fn replace_stream(fd: impl AsFd, stream: RawFd) -> io::Result<()> {
+    // SAFETY: the standard streams are borrowed by number everywhere, and stay open descriptors here.
+    match unsafe { libc::dup2(fd.as_fd().as_raw_fd(), stream) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Memory that costs nothing until touched, and can be given back.
+pub struct Pages(&'static mut [u8]);
+
+impl Pages {
+    /// This many bytes, all zero.
+    ///
+    /// # Errors
+    /// The system's error when there is no room.
+    pub fn new(length: usize) -> io::Result<Pages> {
+        use rustix::mm::{MapFlags, ProtFlags};
+        // SAFETY: an anonymous private mapping at an address of the kernel's choice aliases nothing; it is never
+        // unmapped, so the slice may live for ever, and only this value refers to it.
+        unsafe {
+            let start = rustix::mm::mmap_anonymous(
+                std::ptr::null_mut(),
+                length,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )?;
+            Ok(Pages(std::slice::from_raw_parts_mut(start.cast(), length)))
+        }
+    }
+
+    /// The bytes.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        self.0
+    }
+
+    /// Gives the memory back to the system; every byte is zero again.
+    pub fn forget(&mut self) {
+        // SAFETY: the range is exactly our private anonymous mapping, which reads as zeroes afterwards.
+        let _ =
+            unsafe { rustix::mm::madvise(self.0.as_mut_ptr().cast(), self.0.len(), rustix::mm::Advice::LinuxDontNeed) };
+    }
+}
+
+/// A list of texts in the form `execve` takes.
+pub struct Words {
+    // Owns what the pointers point to; a CString does not move its bytes when it is moved.
+    _texts: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Words {
+    /// Texts without a NUL byte.
+    pub fn new(texts: Vec<CString>) -> Words {
+        let pointers = texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
+        Words { _texts: texts, pointers }
+    }
+}
+
+/// Replaces this program; returns only with the reason why it could not.
+pub fn execute(program: &CStr, argv: &Words, env: &Words) -> i32 {
+    // SAFETY: all three are NUL-terminated texts or null-terminated lists of them, alive over the call.
+    unsafe { libc::execve(program.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}

@@ -1,0 +1,9 @@
+//! Shims with real payloads: started as a controller starts them, judged by records, logs and the process table.
+//!
+//! In: nothing. Out: pass or fail. Not here: a controller.
+//! The surprise: nothing here sleeps for a fixed time, except to show that nothing happens meanwhile.
+
+#[path = "shim/starts.rs"]
+mod starts;
+#[path = "shim/support.rs"]
+mod support;
