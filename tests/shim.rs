@@ -3,7 +3,13 @@
 //! In: nothing. Out: pass or fail. Not here: a controller.
 //! The surprise: nothing here sleeps for a fixed time, except to show that nothing happens meanwhile.
 
+#[path = "shim/cost.rs"]
+mod cost;
+#[path = "shim/logs.rs"]
+mod logs;
 #[path = "shim/starts.rs"]
 mod starts;
+#[path = "shim/stops.rs"]
+mod stops;
 #[path = "shim/support.rs"]
 mod support;

@@ -11,6 +11,8 @@ pub mod attempt;
 pub mod launch;
 pub mod logline;
 pub mod policy;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use text::{Text, words_of};

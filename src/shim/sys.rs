@@ -97,11 +97,14 @@ pub fn take_signals() -> io::Result<OwnedFd> {
 
 /// Gives every signal its default meaning and unblocks all, as a fresh program expects.
 pub fn reset_signals() {
-    // SAFETY: a signal set is plain integers, valid as zeroes; SIG_DFL is always a valid disposition, and signals
-    // that cannot be set only make the call fail.
+    // The kernel's `struct sigaction`, all zero: the default meaning, no flags, nothing masked. The library's own call
+    // would leave out the two signals it keeps for itself, which may have been inherited as ignored.
+    let default = [0_u64; 8];
+    // SAFETY: the kernel's struct is smaller than the array on every architecture, and zeroes are valid in it; a
+    // signal set is plain integers, valid as zeroes; signals that cannot be set only make the call fail.
     unsafe {
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);

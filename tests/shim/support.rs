@@ -4,10 +4,9 @@
 //! The surprise: whatever still carries the marker of the home is killed when the home goes out of scope, also on a
 //! panic, and each process only through a pidfd opened before its marker was read.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,11 +30,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Home {
     folder: TempDir,
     root: PathBuf,
+    is_mounted: bool,
 }
 
 /// One start to come; every field may be changed before [`Start::go`].
 pub struct Start<'a> {
-    home: &'a Home,
+    pub home: &'a Home,
     pub argv: Vec<String>,
     pub is_line: bool,
     pub dir: PathBuf,
@@ -59,15 +59,38 @@ impl Home {
     pub fn new() -> Home {
         let folder = tempfile::tempdir().expect("a folder for the home");
         let root = folder.path().canonicalize().expect("its true path");
-        Home { folder, root }
+        Home { folder, root, is_mounted: false }
     }
 
-    /// A home in a folder inside the temporary one, such as a mounted file system.
-    pub fn inside(name: &str) -> Home {
+    /// A home on a small file system of its own; `None`, with the reason printed, where mounting is refused.
+    pub fn small(kib: u32) -> Option<Home> {
         let mut home = Home::new();
-        home.root.push(name);
+        home.root.push("small");
         std::fs::create_dir(&home.root).expect("a folder inside");
-        home
+        let size = format!("size={kib}k,mode=700");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&home.root).output();
+        match mount {
+            Ok(output) if output.status.success() => {
+                home.is_mounted = true;
+                Some(home)
+            }
+            Ok(output) => {
+                println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
+                None
+            }
+            Err(error) => {
+                println!("skipped: cannot mount: {error}");
+                None
+            }
+        }
+    }
+
+    /// Leaves no room on a small home, except for what already has its room. Returns the file that fills it.
+    pub fn fill(&self) -> PathBuf {
+        let path = self.root.join("fill");
+        let mut file = File::create(&path).expect("a file");
+        while file.write(&[0; 4096]).is_ok_and(|length| length > 0) {}
+        path
     }
 
     pub fn root(&self) -> &std::path::Path {
@@ -143,20 +166,16 @@ impl Home {
     pub fn log(&self) -> Vec<String> {
         let bytes: Vec<u8> = self.log_files().into_iter().flat_map(|(_, bytes)| bytes).collect();
         assert!(bytes.is_empty() || bytes.ends_with(b"\n"), "the log ends in a torn line");
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line));
-        lines
-            .map(|line| {
-                let LogLine { source, tag, text, .. } =
-                    logline::parse(line).unwrap_or_else(|| panic!("no log line: {}", String::from_utf8_lossy(line)));
-                let tag = if tag == logline::Tag::Full { 'F' } else { 'P' };
-                format!("{} {tag} {}", source.as_str(), String::from_utf8_lossy(text))
-            })
-            .collect()
+        bytes.split_inclusive(|byte| *byte == b'\n').map(shown).collect()
     }
 
-    /// Waits until a line of the log is exactly this.
+    /// Waits until a line of the log is exactly this. The last line may be on its way while we read.
     pub fn wait_for_line(&self, line: &str) {
-        until(line, || self.logs().exists() && self.log().iter().any(|seen| seen == line));
+        until(line, || {
+            let files = if self.logs().exists() { self.log_files() } else { Vec::new() };
+            let mut lines = files.iter().flat_map(|(_, bytes)| bytes.split_inclusive(|byte| *byte == b'\n'));
+            lines.any(|seen| seen.ends_with(b"\n") && shown(seen) == line)
+        });
     }
 
     /// Every live process that carries the marker of this home, shims included.
@@ -186,6 +205,9 @@ impl Drop for Home {
                 kill_marked(pid, &marker);
             }
             std::thread::sleep(Duration::from_millis(2));
+        }
+        if self.is_mounted {
+            let _ = Command::new("umount").arg("-l").arg(&self.root).status();
         }
         // The folder is removed by its own drop, after this.
         let _ = &self.folder;
@@ -253,6 +275,15 @@ fn sealed(bytes: &[u8]) -> File {
     file
 }
 
+/// A line of a log file, newline included, as `stream tag text`.
+fn shown(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let LogLine { source, tag, text, .. } =
+        logline::parse(line).unwrap_or_else(|| panic!("no log line: {}", String::from_utf8_lossy(line)));
+    let tag = if tag == logline::Tag::Full { 'F' } else { 'P' };
+    format!("{} {tag} {}", source.as_str(), String::from_utf8_lossy(text))
+}
+
 /// True while the process is there and no zombie.
 pub fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z')
@@ -269,6 +300,7 @@ pub fn comm(pid: u32) -> String {
 }
 
 /// A line of `/proc/PID/status` or `smaps_rollup`, as its first number.
+#[track_caller]
 pub fn proc_number(pid: u32, file: &str, key: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).expect("a live process");
     let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("no {key}"));
@@ -284,9 +316,8 @@ pub fn send(pid: u32, signal: Signal) {
 
 fn has_marker(pid: u32, marker: &str) -> bool {
     // A shim keeps the environment it was started with; a zombie has none.
-    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| {
-        environ.split(|byte| *byte == 0).any(|word| OsStr::from_bytes(word) == OsString::from(marker))
-    })
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|word| word == marker.as_bytes()))
 }
 
 fn kill_marked(pid: u32, marker: &str) {
