@@ -60,6 +60,8 @@ pub enum Phase {
         since: u64,
         /// A person or the controller asked, and the main process was alive.
         asked: bool,
+        /// Those beside the main process, or its group, have been sent the signal, too.
+        is_rest_told: bool,
     },
     /// KILL is sent in rounds until nothing is left.
     Killing {
@@ -181,15 +183,18 @@ impl Life {
             Phase::Stopping { .. } | Phase::Killing { .. } => return,
         }
         self.reread();
-        self.phase = Phase::Stopping { since: sys::mono_ms(), asked: true };
+        self.phase = Phase::Stopping { since: sys::mono_ms(), asked: true, is_rest_told: false };
         self.say_stopping();
         let alive = self.look().iter().filter(|member| member.is_alive()).count();
         self.count(alive);
         let main = i32::try_from(self.main).unwrap_or(0);
-        let target = if self.is_line { -main } else { main };
-        sys::signal(target, self.policy.stop_signal);
         // A frozen process takes no signal but KILL until it is woken.
-        sys::signal(target, libc::SIGCONT);
+        for signal in [self.policy.stop_signal, libc::SIGCONT] {
+            // The main process may have left the group it was given.
+            if !(self.is_line && sys::signal(-main, signal)) {
+                sys::signal(main, signal);
+            }
+        }
     }
 
     /// Takes the status of whoever ended; true when nobody is left.
@@ -225,17 +230,16 @@ impl Life {
     fn end_descendants(&mut self) {
         match self.phase {
             Phase::Running => {
-                self.phase = Phase::Stopping { since: sys::mono_ms(), asked: false };
+                self.phase = Phase::Stopping { since: sys::mono_ms(), asked: false, is_rest_told: true };
                 self.say_stopping();
                 self.signal_rest(|_| true);
             }
-            // Asked while the main process lived: the others have not been told, except for its group.
-            Phase::Stopping { since, asked: true } => {
-                self.phase = Phase::Stopping { since, asked: false };
+            Phase::Stopping { since, asked, is_rest_told: false } => {
+                self.phase = Phase::Stopping { since, asked, is_rest_told: true };
                 let (main, is_line) = (self.main, self.is_line);
                 self.signal_rest(|member| !(is_line && member.is_in_group(main)));
             }
-            Phase::Stopping { .. } => {}
+            Phase::Stopping { is_rest_told: true, .. } => {}
             // Orphans have come to us: do not wait for the next round.
             Phase::Killing { .. } => self.kill_all(),
         }
@@ -263,7 +267,7 @@ impl Life {
         }
         match self.phase {
             Phase::Running => {}
-            Phase::Stopping { since, asked } => {
+            Phase::Stopping { since, asked, .. } => {
                 if now >= since.saturating_add(self.policy.stop_grace_ms) {
                     self.phase = Phase::Killing { next: now + ROUND_FIRST_MS, wait: ROUND_FIRST_MS * 2, asked };
                     self.kill_all();

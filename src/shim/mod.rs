@@ -259,7 +259,7 @@ fn record_refusal(launch: &Launch<'_>, record: &OwnedFd, refusal: &Refusal) -> A
         Stage::Dir => launch.dir.as_os_str(),
         Stage::Exec | Stage::Spec | Stage::Home | Stage::Fork => launch.argv.first().copied().unwrap_or_default(),
     };
-    let text = format!("{}: {}", about.display(), words_of(refusal.errno));
+    let text = format!("{}: {}{}", about.display(), words_of(refusal.errno), payload::hint(launch, refusal));
     let end = End {
         how: How::NotStarted(format!("{} {text}", refusal.stage.as_str())),
         ..End::lost(sys::boot_ns(), sys::wall_ns(), false)

@@ -179,6 +179,16 @@ fn resolve(launch: &Launch<'_>) -> Result<CString, Errno> {
     Err(error)
 }
 
+/// What the system's words leave out, for those errors whose words mislead.
+pub fn hint(launch: &Launch<'_>, refusal: &Refusal) -> &'static str {
+    let is_there = || resolve(launch).is_ok_and(|file| launch.dir.join(OsStr::from_bytes(file.as_bytes())).exists());
+    match (refusal.stage, refusal.errno) {
+        (Stage::Exec, libc::ENOENT) if is_there() => " (the file is there, its interpreter is not; see its first line)",
+        (Stage::Exec, libc::ENOEXEC) => " (no program of this machine; a script begins with a line like #!/bin/sh)",
+        (Stage::Exec | Stage::Spec | Stage::Home | Stage::Fork | Stage::Dir, _) => "",
+    }
+}
+
 fn is_program(file: &Path) -> Result<(), Errno> {
     let stat = rustix::fs::stat(file)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {

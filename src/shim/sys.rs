@@ -71,6 +71,7 @@ pub fn exit_now(code: i32) -> ! {
 }
 
 /// Blocks every signal and returns a descriptor that tells of CHLD, TERM, INT and HUP. The others are never taken.
+/// CHLD gets its default meaning: inherited as ignored, the kernel would throw the exits of our children away.
 ///
 /// # Errors
 /// The system's error.
@@ -83,6 +84,7 @@ pub fn take_signals() -> io::Result<OwnedFd> {
         if libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) != 0 {
             return Err(io::Error::last_os_error());
         }
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         let mut wanted: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut wanted);
         for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
@@ -138,15 +140,15 @@ pub fn reap() -> Reaped {
     }
 }
 
-/// Sends a signal to a process, or with a negative number to a group. The caller knows that the pid is not reused:
-/// it is our child and has not been reaped.
-pub fn signal(pid: i32, signal: i32) {
+/// Sends a signal to a process, or with a negative number to a group; false when there is none, or it is not ours.
+/// The caller knows that the pid is not reused: it is our child and has not been reaped.
+pub fn signal(pid: i32, signal: i32) -> bool {
     // 0, 1 and -1 would reach our own group, init, or everything.
     if pid.unsigned_abs() < 2 {
-        return;
+        return false;
     }
-    // SAFETY: the call touches no memory. An error means that it is gone or not ours, which the next look tells.
-    unsafe { libc::kill(pid, signal) };
+    // SAFETY: the call touches no memory.
+    unsafe { libc::kill(pid, signal) == 0 }
 }
 
 /// Sends a signal through a pidfd.

@@ -172,7 +172,29 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stat, parse_stat};
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::{Member, Stat, look, parse_stat, scan};
+
+    #[test]
+    fn both_ways_to_look_find_a_grandchild() {
+        let script = "sleep 1000 & echo $!; wait";
+        let mut child = Command::new("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a pid");
+        let grandchild: u32 = line.trim().parse().expect("a number");
+        let us = std::process::id();
+        let found = |members: Vec<Member>| [child.id(), grandchild].map(|pid| members.iter().any(|m| m.pid == pid));
+        let (listed, scanned) = (found(look(us)), found(scan(us)));
+        // Ours, not reaped, and below ours: both are who they were.
+        for member in look(child.id()) {
+            member.signal(us, libc::SIGKILL);
+        }
+        child.kill().expect("it is ours");
+        child.wait().expect("it ends");
+        assert_eq!((listed, scanned), ([true; 2], [true; 2]));
+    }
 
     #[test]
     fn a_name_with_brackets_does_not_shift_the_fields() {

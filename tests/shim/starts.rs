@@ -111,11 +111,18 @@ fn what_cannot_be_executed_is_recorded_with_its_reason() {
     let broken = home.root().join("broken");
     std::fs::write(&broken, "#!/no/such/interpreter\n").expect("a file");
     std::fs::set_permissions(&broken, PermissionsExt::from_mode(0o700)).expect("its mode");
+    let bare = home.root().join("bare");
+    std::fs::write(&bare, "echo no first line\n").expect("a file");
+    std::fs::set_permissions(&bare, PermissionsExt::from_mode(0o700)).expect("its mode");
     let nowhere = home.root().join("nowhere");
+    let no_interpreter = "No such file or directory (the file is there, its interpreter is not; see its first line)";
+    let no_first_line = "Exec format error (no program of this machine; a script begins with a line like #!/bin/sh)";
     let table = [
         ("no-such-program", None, Stage::Exec, 2, "exec no-such-program: No such file or directory"),
         ("./plain", None, Stage::Exec, 13, "exec ./plain: Permission denied"),
-        ("./broken", None, Stage::Exec, 2, "exec ./broken: No such file or directory"),
+        ("./broken", None, Stage::Exec, 2, &format!("exec ./broken: {no_interpreter}")),
+        ("broken", None, Stage::Exec, 2, &format!("exec broken: {no_interpreter}")),
+        ("./bare", None, Stage::Exec, 8, &format!("exec ./bare: {no_first_line}")),
         ("plain", None, Stage::Exec, 13, "exec plain: Permission denied"),
         ("true", Some(&nowhere), Stage::Dir, 2, "nowhere: No such file or directory"),
     ];
@@ -138,6 +145,15 @@ fn what_cannot_be_executed_is_recorded_with_its_reason() {
         }
     }
     until("nobody is left", || home.processes().is_empty());
+}
+
+#[test]
+fn an_exit_is_seen_though_its_notice_was_ignored_before() {
+    let home = Home::new();
+    let mut start = home.line("exit 3");
+    start.through = &["sh", "-c", "trap '' CHLD TERM HUP; exec \"$@\"", "sh"];
+    start.up();
+    assert_eq!(home.end(1).how, How::Code(3));
 }
 
 #[test]

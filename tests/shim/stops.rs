@@ -36,6 +36,20 @@ fn a_line_is_stopped_with_its_group() {
 }
 
 #[test]
+fn the_rest_is_told_when_the_main_process_has_gone_first() {
+    let home = Home::new();
+    let mut start =
+        home.start(&["sh", "-c", "(trap 'echo told; exit' TERM; echo up; while :; do sleep 0.01; done) & wait"]);
+    start.policy.stop_grace_ms = 60_000;
+    let (shim, _) = start.up();
+    home.wait_for_line("stdout F up");
+    send(shim.pid, Signal::TERM);
+    let end = home.end(1);
+    assert_eq!((end.how, end.asked), (How::Signal(15), true));
+    assert!(home.log().contains(&"stdout F told".to_owned()), "{:?}", home.log());
+}
+
+#[test]
 fn whoever_ignores_the_stop_is_killed_after_the_grace() {
     let home = Home::new();
     let (shim, payload) = home.line("trap '' TERM; echo up; while :; do sleep 0.01; done").up();
