@@ -1,0 +1,176 @@
+//! `setpoint explain`: what a kind or one of its fields is.
+//!
+//! In: `service` or `service.backoff.from`. Out: type, default, description, example and what a change does.
+//! Not here: any text of its own; all of it comes from the schemas.
+//! The surprise: the effect of a change belongs to the field at the top, so every field below it has the same.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value, json};
+
+use super::schema::unknown_kind;
+use super::validate::print;
+use super::{Failure, Global, Outcome, exit};
+use crate::kind::{self, Effect, KindDef, schema};
+use crate::load::{similar, spec_schema};
+
+/// Explain a kind, or a field of it
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// A kind, and maybe a field: service, service.backoff, service.backoff.from
+    #[arg(value_name = "KIND[.FIELD]")]
+    pub path: String,
+}
+
+/// Explains.
+///
+/// # Errors
+/// When there is no such kind or field.
+pub fn run(_global: &Global, args: Args) -> Outcome {
+    print(&text(&args.path)?);
+    Ok(exit::OK)
+}
+
+/// The explanation of a kind or field.
+///
+/// # Errors
+/// When there is no such kind or field.
+pub fn text(path: &str) -> Result<String, Failure> {
+    let mut steps = path.split('.').filter(|step| !step.is_empty());
+    let word = steps.next().unwrap_or_default();
+    let def = kind::find_spoken(word).ok_or_else(|| unknown_kind(word))?;
+    // The envelope holds the same fields, so a path through it means the same.
+    let steps: Vec<&str> = steps.filter(|step| !matches!(*step, "spec" | "metadata")).collect();
+    let mut node = whole(def);
+    for (index, step) in steps.iter().enumerate() {
+        let known = properties(&node);
+        node = match known.get(*step) {
+            Some(found) => found.clone(),
+            None => return Err(unknown_field(def, &steps[..index], step, &known)),
+        };
+    }
+    Ok(if steps.is_empty() { of_kind(def, &node) } else { of_field(def, &steps, &node) })
+}
+
+/// The fields of the short form.
+fn whole(def: &KindDef) -> Value {
+    let mut fields = properties(spec_schema(def));
+    fields.extend(schema::names());
+    json!({ "properties": fields })
+}
+
+fn properties(node: &Value) -> Map<String, Value> {
+    node.get("properties").and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+fn unknown_field(def: &KindDef, before: &[&str], step: &str, known: &Map<String, Value>) -> Failure {
+    let within = [&[def.lower], before].concat().join(".");
+    let meant = similar(step, known.keys().map(String::as_str));
+    let meant = meant.map(|field| format!(" Did you mean `{within}.{field}`?")).unwrap_or_default();
+    let fields = known.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let step = step.escape_debug();
+    let later = if before.is_empty() && def.later.contains(&&*step.to_string()) { " yet" } else { "" };
+    let help = if fields.is_empty() { format!("`{within}` has no fields") } else { format!("there are: {fields}") };
+    Failure::new(exit::NOT_FOUND, format!("`{within}` has no field `{step}`{later}.{meant}\n  help: {help}"))
+}
+
+fn of_kind(def: &KindDef, node: &Value) -> String {
+    let names = [&[def.plural], def.short].concat().join(", ");
+    let mut out = format!("{} ({names})\n  {}\n\nFIELDS\n", def.kind, def.summary);
+    let fields = properties(node);
+    let width = fields.keys().map(String::len).max().unwrap_or(0);
+    for name in in_order(&fields) {
+        let field = fields.get(name).unwrap_or(&Value::Null);
+        let first = sentence(describe(field).unwrap_or_default());
+        let line = format!("  {name:<width$}  {first}");
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    let _ =
+        write!(out, "\nMore: setpoint explain {}.FIELD; the whole schema: setpoint schema {}\n", def.lower, def.lower);
+    out
+}
+
+/// What a person writes first comes first.
+fn in_order(fields: &Map<String, Value>) -> Vec<&str> {
+    let rank = |name: &str| ["name", "run", "dir", "env"].iter().position(|first| *first == name).unwrap_or(9);
+    let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
+    names.sort_by_key(|name| (rank(name), matches!(*name, "labels" | "annotations"), *name));
+    names
+}
+
+fn of_field(def: &KindDef, steps: &[&str], node: &Value) -> String {
+    let mut out = format!("{}.{}\n", def.lower, steps.join("."));
+    for line in describe(node).unwrap_or("No description.").lines() {
+        let _ = writeln!(out, "  {line}");
+    }
+    out.push('\n');
+    let mut row = |name: &str, text: String| {
+        let _ = writeln!(out, "  {name:<9}{text}");
+    };
+    row("type", type_of(node));
+    if let Some(default) = node.get("x-default").and_then(Value::as_str) {
+        row("default", default.to_owned());
+    } else if let Some(default) = node.get("default") {
+        row("default", short(default));
+    }
+    if let Some(examples) = node.get("examples").and_then(Value::as_array) {
+        row("example", examples.iter().take(4).map(short).collect::<Vec<_>>().join("   "));
+    }
+    let change = match kind::effect(def, steps.first().copied().unwrap_or_default()) {
+        Effect::None => "does nothing to what runs",
+        Effect::Live => "applies to what runs, without a restart",
+        Effect::Restart => "restarts its processes, one at a time",
+    };
+    row("a change", change.to_owned());
+    let fields = properties(node);
+    if !fields.is_empty() {
+        out.push_str("\nFIELDS\n");
+        let width = fields.keys().map(String::len).max().unwrap_or(0);
+        for (name, field) in &fields {
+            let _ = writeln!(out, "  {name:<width$}  {}", sentence(describe(field).unwrap_or_default()));
+        }
+    }
+    out
+}
+
+fn describe(node: &Value) -> Option<&str> {
+    node.get("description").and_then(Value::as_str)
+}
+
+fn sentence(text: &str) -> &str {
+    let text = text.lines().next().unwrap_or_default();
+    text.split_once(". ").map_or(text, |(first, _)| first).trim_end_matches('.')
+}
+
+fn type_of(node: &Value) -> String {
+    if let Some(x_type) = node.get("x-type").and_then(Value::as_str) {
+        return x_type.to_owned();
+    }
+    if let Some(choices) = node.get("enum").and_then(Value::as_array) {
+        return choices.iter().map(short).collect::<Vec<_>>().join(" | ");
+    }
+    let word = |name: &str| {
+        match name {
+            "string" => "text",
+            "array" => "list",
+            "object" => "map",
+            "integer" => "whole number",
+            other => return other.to_owned(),
+        }
+        .to_owned()
+    };
+    match node.get("type") {
+        Some(Value::String(name)) => word(name),
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(word).collect::<Vec<_>>().join(" | "),
+        Some(_) | None => "anything".to_owned(),
+    }
+}
+
+/// Text as it is, anything else as JSON, which is YAML too.
+fn short(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

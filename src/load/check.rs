@@ -1,0 +1,385 @@
+//! Holds a spec against the schema of its kind, and says in words what does not fit.
+//!
+//! In: the fields of one object as trees. Out: the parsed spec, or problems with their places. Not here: kind, name
+//! and envelope (`document`).
+//!
+//! The schema finds everything at once, the types find what a schema cannot say, and both speak through the same words.
+//! The surprise: when one field is broken, the others are still parsed without it, so that a person sees every error in
+//! one go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
+use serde_json::Value;
+
+use super::foreign::{self, Advice};
+use super::problem::{Findings, Problem, Source, plain, quote};
+use super::tree::{Entry, Node, Tree};
+use super::value;
+use crate::kind::{FieldError, KINDS, KindDef, Parsed, Part, units};
+
+/// One object whose kind and name are known.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The text it stands in.
+    pub source: &'a Source<'a>,
+    /// Its kind.
+    pub def: &'static KindDef,
+    /// `Service "web"`.
+    pub title: String,
+    /// Where to point when nothing nearer exists.
+    pub head: Range<usize>,
+    /// The fields of its spec.
+    pub fields: Vec<&'a Entry>,
+    /// The folder that relative paths start from, absolute.
+    pub folder: &'a str,
+}
+
+struct Checker {
+    schema: Value,
+    validator: Option<Validator>,
+}
+
+/// Compiled once: a validator costs milliseconds, a check microseconds.
+static CHECKERS: LazyLock<BTreeMap<&'static str, Checker>> = LazyLock::new(|| {
+    let checker = |def: &'static KindDef| {
+        let schema = (def.schema)().to_value();
+        let validator = jsonschema::draft7::new(&schema).ok();
+        (def.kind, Checker { schema, validator })
+    };
+    KINDS.iter().map(checker).collect()
+});
+
+/// The schema of a kind's spec, built once.
+#[must_use]
+pub fn schema(def: &KindDef) -> &'static Value {
+    CHECKERS.get(def.kind).map_or(&Value::Null, |checker| &checker.schema)
+}
+
+/// Reads a spec; `None` when anything is wrong with it, which `findings` has been told then.
+pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
+    let def = subject.def;
+    let field = |entry: &&Entry| (entry.key.clone(), value::of_tree(&entry.value, def.texts.contains(&&*entry.key)));
+    let mut spec = Value::Object(subject.fields.iter().map(field).collect());
+    let broken = by_schema(subject, &spec, findings);
+    if !broken.is_empty() {
+        leave_out(&mut spec, &broken, schema(def));
+    }
+    resolve(subject, &mut spec, findings);
+    match (def.parse)(&spec) {
+        Ok(parsed) if broken.is_empty() => Some(parsed),
+        Ok(_) => None,
+        Err(errors) => {
+            errors.iter().for_each(|error| findings.push(by_type(subject, error)));
+            None
+        }
+    }
+}
+
+/// Reports what the schema finds; returns the paths of what is not to be parsed any more.
+fn by_schema(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) -> BTreeSet<Vec<String>> {
+    let mut broken = BTreeSet::new();
+    let Some(Checker { schema, validator: Some(validator) }) = CHECKERS.get(subject.def.kind) else { return broken };
+    if validator.is_valid(spec) {
+        return broken;
+    }
+    let mut seen = BTreeSet::new();
+    for error in validator.iter_errors(spec) {
+        let path: Vec<String> = error.instance_path().segments().map(|segment| segment.to_string()).collect();
+        let keyword = error.schema_path().as_str();
+        let node = keyword.rsplit_once('/').and_then(|(node, _)| schema.pointer(node)).unwrap_or(schema);
+        for problem in words(subject, &path, node, &error) {
+            // A value can offend two keywords at once; the first says enough.
+            if seen.insert((problem.place.line, problem.place.column, problem.message.clone())) {
+                findings.push(problem);
+            }
+        }
+        let names: Vec<&str> = match error.kind() {
+            ValidationErrorKind::AdditionalProperties { unexpected } => unexpected.iter().map(String::as_str).collect(),
+            ValidationErrorKind::Required { property } => property.as_str().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        broken.extend(names.iter().map(|name| path.iter().cloned().chain([(*name).to_owned()]).collect()));
+        if names.is_empty() {
+            broken.insert(path);
+        }
+    }
+    broken
+}
+
+/// Takes what is broken out, with an example in the place of fields that are required.
+fn leave_out(spec: &mut Value, broken: &BTreeSet<Vec<String>>, schema: &Value) {
+    for path in broken {
+        let Some(top) = path.first() else { continue };
+        if let [top, inner] = path.as_slice()
+            && let Some(Value::Object(fields)) = spec.get_mut(top)
+        {
+            fields.remove(inner);
+            continue;
+        }
+        let Some(fields) = spec.as_object_mut() else { return };
+        fields.remove(top);
+        let required = schema.get("required").and_then(Value::as_array);
+        let is_required = required.is_some_and(|list| list.iter().any(|item| item == top.as_str()));
+        let example = schema.get("properties").and_then(|all| all.get(top)?.get("examples")?.get(0));
+        if let (true, Some(example)) = (is_required, example) {
+            fields.insert(top.clone(), example.clone());
+        }
+    }
+}
+
+/// Makes paths absolute.
+fn resolve(subject: &Subject<'_>, spec: &mut Value, findings: &mut Findings) {
+    let Some(fields) = spec.as_object_mut() else { return };
+    for name in subject.def.paths {
+        let written = fields.get(*name).and_then(Value::as_str).unwrap_or(".");
+        if written.starts_with('~') {
+            let message = format!("{} begins with `~`, which only a shell replaces", quote(name));
+            let help = "write the whole path, as in /home/ada/web".to_owned();
+            findings.push(at_value(subject, &[(*name).to_owned()], message, String::new(), help));
+        }
+        fields.insert((*name).to_owned(), Value::String(absolute(subject.folder, written)));
+    }
+}
+
+/// Joins a path to a folder; `.` and empty steps go, `..` stays, since a symlink may stand before it.
+fn absolute(folder: &str, path: &str) -> String {
+    let from = if path.starts_with('/') { "" } else { folder };
+    let steps = from.split('/').chain(path.split('/')).filter(|step| !step.is_empty() && *step != ".");
+    let joined = steps.fold(String::new(), |joined, step| joined + "/" + step);
+    if joined.is_empty() { "/".to_owned() } else { joined }
+}
+
+fn by_type(subject: &Subject<'_>, error: &FieldError) -> Problem {
+    if error.path.is_empty() {
+        let message = format!("{} {}", subject.title, error.what);
+        return subject.source.problem(subject.head.clone(), message, String::new(), error.help.clone());
+    }
+    let message = format!("{} {}", quote(&dotted(&error.path)), error.what);
+    match (error.part, locate(subject, &error.path).0) {
+        (Part::Name, Some(entry)) => {
+            subject.source.problem(entry.key_at.clone(), message, String::new(), error.help.clone())
+        }
+        (Part::Name, None) | (Part::Value, _) => {
+            at_value(subject, &error.path, message, String::new(), error.help.clone())
+        }
+    }
+}
+
+/// `backoff.from`, `run[1]`.
+fn dotted(path: &[String]) -> String {
+    let mut out = String::new();
+    for step in path {
+        let is_index = !out.is_empty() && step.bytes().all(|b| b.is_ascii_digit());
+        match (is_index, out.is_empty()) {
+            (true, _) => out.push_str(&format!("[{step}]")),
+            (false, true) => out.push_str(step),
+            (false, false) => out.push_str(&format!(".{step}")),
+        }
+    }
+    out
+}
+
+/// The nearest key and value on the way to a path.
+fn locate<'a>(subject: &Subject<'a>, path: &[String]) -> (Option<&'a Entry>, Option<&'a Tree>) {
+    let Some(first) = path.first() else { return (None, None) };
+    let Some(mut entry) = subject.fields.iter().copied().find(|entry| entry.key == *first) else { return (None, None) };
+    let mut tree = &entry.value;
+    for step in path.iter().skip(1) {
+        let next = match &tree.node {
+            Node::Map(entries) => entries.iter().find(|entry| entry.key == *step).map(|found| {
+                entry = found;
+                &found.value
+            }),
+            Node::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+            Node::Scalar { .. } => None,
+        };
+        match next {
+            Some(next) => tree = next,
+            None => break,
+        }
+    }
+    (Some(entry), Some(tree))
+}
+
+/// A problem that points at a value, or at its key when the value is empty or spans lines.
+fn at_value(subject: &Subject<'_>, path: &[String], message: String, label: String, help: String) -> Problem {
+    let at = match locate(subject, path) {
+        (_, Some(Tree { at, node: Node::Scalar { .. }, .. })) if !at.is_empty() => at.clone(),
+        (Some(entry), _) => entry.key_at.clone(),
+        (None, _) => subject.head.clone(),
+    };
+    subject.source.problem(at, message, label, help)
+}
+
+fn words(subject: &Subject<'_>, path: &[String], node: &Value, error: &ValidationError<'_>) -> Vec<Problem> {
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            unexpected.iter().map(|name| unknown(subject, path, name, node)).collect()
+        }
+        ValidationErrorKind::Required { property } => missing(subject, path, property, node).into_iter().collect(),
+        ValidationErrorKind::Enum { options } => vec![choice(subject, path, options, error.instance())],
+        _ => vec![unfit(subject, path, node, error)],
+    }
+}
+
+/// A field that does not exist.
+fn unknown(subject: &Subject<'_>, path: &[String], name: &str, node: &Value) -> Problem {
+    let mut whole = path.to_vec();
+    whole.push(name.to_owned());
+    let at = locate(subject, &whole).0.map_or_else(|| subject.head.clone(), |entry| entry.key_at.clone());
+    let explain =
+        std::iter::once(subject.def.lower).chain(path.iter().map(String::as_str)).collect::<Vec<_>>().join(".");
+    let properties = node.get("properties").and_then(Value::as_object);
+    let known: Vec<&str> = properties.into_iter().flat_map(|all| all.keys().map(String::as_str)).collect();
+    let within =
+        if path.is_empty() { subject.title.clone() } else { format!("`{}` of {}", dotted(path), subject.title) };
+    let mut message = format!("unknown field {} in {within}", quote(name));
+    let mut help = format!("more: setpoint explain {explain}");
+    let later = subject.def.later;
+    let advice = if path.is_empty() { foreign::field(name) } else { None };
+    let inner = path.last().and_then(|parent| foreign::inner(parent, name));
+    let label = match (advice, inner) {
+        _ if path.is_empty() && later.contains(&name) => {
+            message = format!("{} is not supported by this version yet", quote(name));
+            help = "remove it for now".to_owned();
+            String::new()
+        }
+        (Some(Advice::Use(here)), _) if later.contains(&here) => {
+            help = "remove it for now".to_owned();
+            format!("this is `{here}`, which is not supported by this version yet")
+        }
+        (Some(Advice::Use(here)), _) | (None, Some(here)) => format!("write `{here}`"),
+        (Some(Advice::Say(why)), _) => {
+            help = why.to_owned();
+            String::new()
+        }
+        (None, None) => match foreign::similar(name, known.iter().chain(later).copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => {
+                help = format!("there are {}; {help}", known.join(", "));
+                String::new()
+            }
+        },
+    };
+    subject.source.problem(at, message, label, help)
+}
+
+fn missing(subject: &Subject<'_>, path: &[String], property: &Value, node: &Value) -> Option<Problem> {
+    let name = property.as_str().unwrap_or_default();
+    let is_it = |entry: &&Entry| {
+        let is_called_so = matches!(foreign::field(&entry.key), Some(Advice::Use(here)) if here == name);
+        is_called_so || foreign::similar(&entry.key, [name]).is_some()
+    };
+    // It is there under another name, and that is said already.
+    if path.is_empty() && subject.fields.iter().any(is_it) {
+        return None;
+    }
+    let example = node.get("properties").and_then(|all| all.get(name)?.get("examples")?.get(0));
+    let help = match example {
+        Some(Value::String(text)) => format!("add it: `{name}: {text}`"),
+        Some(other) => format!("add it: `{name}: {other}`"),
+        None => format!("more: setpoint explain {}.{name}", subject.def.lower),
+    };
+    let within = if path.is_empty() { subject.title.clone() } else { format!("`{}`", dotted(path)) };
+    Some(at_value(subject, path, format!("{within} has no `{name}`"), String::new(), help))
+}
+
+fn choice(subject: &Subject<'_>, path: &[String], options: &Value, found: &Value) -> Problem {
+    let field = path.last().map_or("", String::as_str);
+    let options: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let word = match found {
+        Value::String(word) => word.clone(),
+        other => other.to_string(),
+    };
+    let meant = foreign::choice(field, &word).or_else(|| foreign::similar(&word, options.iter().copied()));
+    let label = meant.map(|meant| format!("did you mean `{meant}`?")).unwrap_or_default();
+    let message = format!("`{}` is {}", dotted(path), found_words(found));
+    at_value(subject, path, message, label, format!("write one of: {}", options.join(", ")))
+}
+
+/// A value of the wrong type or out of range.
+fn unfit(subject: &Subject<'_>, path: &[String], node: &Value, error: &ValidationError<'_>) -> Problem {
+    let found = error.instance();
+    let name = plain(&dotted(path));
+    let x_type = node.get("x-type").and_then(Value::as_str);
+    let text = match &**found {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    if let (Some(x_type), Some(text)) = (x_type, &text)
+        && let Some(wrong) = units::complaint(x_type, text)
+    {
+        return at_value(
+            subject,
+            path,
+            format!("`{name}` is {}, which {}", quote(text), wrong.what),
+            String::new(),
+            wrong.help,
+        );
+    }
+    if let Some(later) = later_inside(node, found) {
+        let message = format!("`{name}.{later}` is not supported by this version yet");
+        return at_value(subject, path, message, String::new(), "write the value itself for now".to_owned());
+    }
+    let rule = node.get("x-rule").and_then(Value::as_str).map_or_else(|| wanted(node), str::to_owned);
+    let example = node.get("examples").and_then(|examples| examples.get(0));
+    let last = plain(path.last().map_or("", String::as_str));
+    let is_text_wanted = node.get("type").is_some_and(|wanted| wanted == "string");
+    let is_scalar = matches!(**found, Value::Number(_) | Value::Bool(_));
+    let help = match (&**found, example) {
+        _ if is_text_wanted && is_scalar => format!("put it in quotes: \"{}\"", written(subject, path, found)),
+        (Value::Null, Some(example)) => format!("write a value, as in `{last}: {example}`, or remove the line"),
+        (Value::Null, None) => "write a value (\"\" for an empty text), or remove the line".to_owned(),
+        (_, Some(example)) => format!("for example: {last}: {example}"),
+        (_, None) => {
+            let top = path.first().map(|top| format!(".{top}")).unwrap_or_default();
+            format!("more: setpoint explain {}{}", subject.def.lower, plain(&top))
+        }
+    };
+    at_value(subject, path, format!("`{name}` is {}, but {rule}", found_words(found)), String::new(), help)
+}
+
+/// The planned field that a map in the place of a scalar has.
+fn later_inside<'a>(node: &'a Value, found: &Value) -> Option<&'a str> {
+    let later = node.get("x-later")?.as_array()?;
+    later.iter().filter_map(Value::as_str).find(|later| found.get(later).is_some())
+}
+
+/// A scalar as it stands in the file.
+fn written(subject: &Subject<'_>, path: &[String], found: &Value) -> String {
+    match locate(subject, path).1.map(|tree| &tree.node) {
+        Some(Node::Scalar { text, .. }) => plain(text),
+        Some(Node::List(_) | Node::Map(_)) | None => found.to_string(),
+    }
+}
+
+fn wanted(node: &Value) -> String {
+    match node.get("type").and_then(Value::as_str) {
+        Some("object") => "it takes a map of fields".to_owned(),
+        Some("array") => "it takes a list".to_owned(),
+        Some("string") => "it takes text".to_owned(),
+        Some("boolean") => "it takes true or false".to_owned(),
+        Some("integer") => "it takes a whole number".to_owned(),
+        Some(other) => format!("it takes a {other}"),
+        None => "something else belongs here".to_owned(),
+    }
+}
+
+/// `the number -1`, `the text "x"`, `an empty list`.
+fn found_words(found: &Value) -> String {
+    match found {
+        Value::Null => "empty".to_owned(),
+        Value::Bool(value) => format!("the boolean {value}"),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(text) if text.trim().is_empty() => "empty".to_owned(),
+        Value::String(text) => format!("the text \"{}\"", plain(text)),
+        Value::Array(items) if items.is_empty() => "an empty list".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a map".to_owned(),
+    }
+}
