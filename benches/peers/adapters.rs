@@ -233,7 +233,9 @@ impl Peer for Scanned {
     fn stop_all(&mut self, lab: &mut Lab) -> io::Result<()> {
         match self.kind {
             // Documented: on HUP runsvdir sends TERM to every runsv and exits.
-            Scanner::Runit => signal(self.pid, Signal::HUP).then_some(()).ok_or_else(|| io::Error::other("runsvdir is gone")),
+            Scanner::Runit => {
+                signal(self.pid, Signal::HUP).then_some(()).ok_or_else(|| io::Error::other("runsvdir is gone"))
+            }
             Scanner::S6 => lab.call(&words(&[&tool("s6-svscanctl"), "-t", &show(&lab.path("sv"))]), &[]),
         }
     }

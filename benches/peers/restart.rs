@@ -54,7 +54,11 @@ fn one(order: &Order, table: &mut Table, peer: &mut dyn Peer, kills: usize) -> i
     let times = kill_in_turn(&mut lab, &ids(&services), kills);
     let cpu = lab.used().saturating_sub(before);
     if times.len() < kills {
-        table.note(format!("row 1, {}: {} of {kills} killed services did not come back", peer.name(), kills - times.len()));
+        table.note(format!(
+            "row 1, {}: {} of {kills} killed services did not come back",
+            peer.name(),
+            kills - times.len()
+        ));
     }
     if !times.is_empty() {
         table.add(CPU, peer.name(), cpu.as_secs_f64() * 1e3 / times.len() as f64);
@@ -82,7 +86,8 @@ fn kill_in_turn(lab: &mut Lab, ids: &[String], kills: usize) -> Vec<f64> {
         // An uneven pace, so that no timer of a peer beats in step with it.
         next = Instant::now() + Duration::from_millis(220 + (sent as u64 * 37) % 160);
         let old = nanos().saturating_sub(u64::try_from(LIFE_MIN.as_nanos()).unwrap_or(u64::MAX));
-        let eldest = ids.iter().filter(|id| !down.contains_key(id.as_str())).filter_map(|id| Some((id, lab.newest(id)?)));
+        let eldest =
+            ids.iter().filter(|id| !down.contains_key(id.as_str())).filter_map(|id| Some((id, lab.newest(id)?)));
         if let Some((id, start)) = eldest.filter(|(_, start)| start.at < old).min_by_key(|(_, start)| start.at) {
             let killed = nanos();
             if signal(start.pid, Signal::KILL) {
