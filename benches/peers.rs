@@ -1,7 +1,7 @@
 //! Runs setpoint beside supervisord, runit, s6 and bare system calls, and prints one table of ratios.
 //!
 //! In: which rows and peers, how thorough. Out: markdown on stdout, progress on stderr. Not here: installing the peers
-//! (`benches/setup`) and what runs inside one process (`benches/engine.rs`).
+//! (`benches/setup`) and rows that need no peer by themselves (`benches/engine.rs`).
 //! The surprise: a second process of this program stands guard and ends what is left when this one is killed.
 
 #[path = "peers/account.rs"]
@@ -16,12 +16,16 @@ mod bringup;
 mod death;
 #[path = "peers/floor.rs"]
 mod floor;
+#[path = "peers/inside.rs"]
+mod inside;
 #[path = "peers/lab.rs"]
 mod lab;
 #[path = "peers/logs.rs"]
 mod logs;
 #[path = "peers/restart.rs"]
 mod restart;
+#[path = "peers/scan.rs"]
+mod scan;
 #[path = "peers/setpoint.rs"]
 mod setpoint;
 #[path = "peers/stop.rs"]
@@ -108,7 +112,7 @@ fn parse(args: &[String]) -> Result<Order, String> {
     let payload = from_env("SETPOINT_BENCH_PAYLOAD").ok_or("SETPOINT_BENCH_PAYLOAD names no program")?;
     let site = Site { root: root.join("labs"), payload };
     let peers = ["supervisord", "runit", "s6", "setpoint"].map(str::to_owned).to_vec();
-    let mut order = Order { site, rows: (1..=7).collect(), peers, is_quick: false };
+    let mut order = Order { site, rows: (1..=7).chain([11]).collect(), peers, is_quick: false };
     let mut args = args.iter().filter(|arg| *arg != "--bench");
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value; {USAGE}"));
@@ -131,14 +135,23 @@ fn parse(args: &[String]) -> Result<Order, String> {
 /// One row: a name for progress, and its measurement.
 type Row = (u8, &'static str, fn(&Order, &mut Table));
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     (1, "a killed service comes back", restart::measure),
     (2, "bring-up, idle cost", bringup::measure),
     (4, "log capture", logs::measure),
     (5, "death of the supervisor", death::measure),
     (6, "stop", stop::measure),
     (7, "one more service", add::measure),
+    (11, "process table, engine, loader", in_process),
 ];
+
+fn in_process(order: &Order, table: &mut Table) {
+    scan::measure(order, table);
+    match Lab::open(&order.site, "inside") {
+        Ok(lab) => inside::measure(table, &lab.dir),
+        Err(error) => table.note(format!("row 11: {error}")),
+    }
+}
 
 fn run(mut order: Order) -> io::Result<()> {
     let mut table = Table::default();
@@ -173,7 +186,7 @@ fn machine(order: &Order) -> io::Result<String> {
         read("/proc/sys/kernel/osrelease").trim(),
         read("/proc/loadavg").split(' ').next().unwrap_or("?"),
         lab.account.words(),
-        if order.is_quick { " A quick try-out: no evidence." } else { "" },
+        if order.is_quick { " A quick try-out with smaller counts than the figures name: no evidence." } else { "" },
     ))
 }
 

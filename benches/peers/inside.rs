@@ -1,0 +1,178 @@
+//! Row 11, the part inside one process: reconcile of many settled objects, and load with validation of many files.
+//!
+//! In: made-up facts of a machine at rest. Out: milliseconds a pass. Not here: the process table (`scan`).
+//! The surprise: a settled machine is the case that counts, since it is what a controller sees nearly always; a pass
+//! that plans any action here is an error and not a figure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::hint::black_box;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use setpoint::engine::backoff::{Attempt, Backoff, BackoffRule, End, Streak};
+use setpoint::engine::desired::{Coverage, Desired, Object, Overrides, Spec};
+use setpoint::engine::expand::{Kind, Restart, Up, Want};
+use setpoint::engine::observed::{Alive, Observed, Phase, Sight, Sighting};
+use setpoint::engine::plan::{Command as Line, Launch, LogLimits, Policy, StopRule};
+use setpoint::engine::{BootId, BootTime, Cause, InstanceId, Now, ObjectRef, ProcId, Revision, Timestamp, reconcile};
+
+use crate::table::{Bar, Figure, OURS, Table, percentile};
+
+const SOME: Figure = Figure::new(11, "reconcile of 10 000 settled objects, ms", Bar::Most(5.0));
+const MANY: Figure = Figure::new(11, "reconcile of 100 000 settled objects, ms", Bar::Most(60.0));
+const GROWTH: Figure = Figure::new(11, "time an object at 100 000, in times that at 10 000", Bar::Most(1.5));
+const LOAD: Figure = Figure::new(11, "load and validate 10 000 manifests, s", Bar::Most(1.0));
+const POLICY: Policy = Policy { stop: StopRule::DEFAULT, log: LogLimits::DEFAULT };
+
+/// A kind with one slot: what a Service without replicas is to the engine.
+#[derive(Debug)]
+struct Kept {
+    cause: Cause,
+    up: Up,
+}
+
+impl Kind for Kept {
+    fn expand<'a>(&'a self, wants: &mut Vec<Want<'a>>) {
+        wants.push(Want { cause: &self.cause, up: &self.up });
+    }
+
+    fn revision_input(&self) -> String {
+        "{}".to_owned()
+    }
+
+    fn policy(&self) -> Policy {
+        self.up.policy
+    }
+}
+
+struct Facts {
+    desired: Desired,
+    observed: Observed,
+    backoff: Backoff,
+    now: Now,
+}
+
+/// Measures both; `folder` is where the manifests are written and may be removed afterwards.
+pub fn measure(table: &mut Table, folder: &Path) {
+    let some = passes(table, SOME, 10_000, 40);
+    let many = passes(table, MANY, 100_000, 12);
+    if let (Some(some), Some(many)) = (some, many) {
+        table.add(GROWTH, OURS, many / 10.0 / some);
+    }
+    match load(folder, 10_000) {
+        Ok(seconds) => table.add(LOAD, OURS, seconds),
+        Err(error) => table.note(format!("row 11, load: {error}")),
+    }
+}
+
+/// The median pass over `count` objects in milliseconds.
+fn passes(table: &mut Table, figure: Figure, count: usize, repeats: usize) -> Option<f64> {
+    let facts = match settled(count) {
+        Ok(facts) => facts,
+        Err(error) => {
+            table.note(format!("row 11, {count} objects: {error}"));
+            return None;
+        }
+    };
+    let mut times = Vec::with_capacity(repeats);
+    for _ in 0..repeats {
+        let begun = Instant::now();
+        let plan = reconcile(black_box(&facts.desired), black_box(&facts.observed), &facts.backoff, &facts.now);
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        let actions = plan.decisions.iter().filter(|decision| decision.action.is_some()).count();
+        if plan.decisions.len() != count || actions > 0 {
+            let found = plan.decisions.len();
+            table.note(format!("row 11: {count} settled objects got {found} decisions with {actions} actions"));
+            return None;
+        }
+    }
+    let median = percentile(&mut times, 50)?;
+    table.add(figure, OURS, median);
+    Some(median)
+}
+
+fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
+    let (boot_id, hour) = (BootId::new("00000000-0000-4000-8000-000000000000"), Duration::from_secs(3600));
+    let revision = Revision { version: 1, hash: Arc::from("9f86d081884c7d65") };
+    let (mut objects, mut sightings, mut attempts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for number in 0..count {
+        let id = ObjectRef::new("service", &format!("app-{number:06}"))?;
+        let uid: Arc<str> = Arc::from(format!("{number:016x}"));
+        let spec = Spec::Known(Arc::new(Kept { cause: Cause::Slot(0), up: up() }));
+        let (revisions, overrides) = (vec![revision.clone()], Overrides::default());
+        let object = Object { id: id.clone(), uid: uid.clone(), spec, revisions, overrides };
+        let instance = InstanceId { object: id.clone(), cause: Cause::Slot(0) };
+        let pid = u32::try_from(number).unwrap_or(0) * 2 + 1000;
+        let shim = ProcId { boot: boot_id.clone(), pid, started: 100_000 + u64::from(pid) };
+        let since = BootTime::from_millis(5_000);
+        let alive = Alive {
+            attempt: 1,
+            revision: revision.clone(),
+            shim: shim.clone(),
+            payload: pid + 1,
+            since,
+            phase: Phase::Running,
+            tree: Arc::from([]),
+        };
+        let attempt = Attempt {
+            number: 1,
+            uid,
+            revision: revision.clone(),
+            shim,
+            payload: pid + 1,
+            boot_id: boot_id.clone(),
+            started: since,
+            started_wall: Timestamp::default(),
+            streak: Streak::default(),
+            end: End::Open,
+        };
+        let sighting = Sighting { policy: Some(POLICY), ..Sighting::of(Sight::Seen(alive)) };
+        objects.insert(id, Arc::new(object));
+        sightings.insert(instance.clone(), sighting);
+        attempts.insert(instance, attempt);
+    }
+    let coverage = Coverage::Whole;
+    Ok(Facts {
+        desired: Desired { generation: 1, coverage: coverage.clone(), objects, tombstones: BTreeMap::new() },
+        observed: Observed { coverage, sightings },
+        backoff: Backoff(attempts),
+        now: Now { wall: Timestamp::default(), boot: BootTime::default().after(hour), boot_id },
+    })
+}
+
+fn up() -> Up {
+    let command = Line::Argv(vec!["/usr/bin/app".to_owned(), "--serve".to_owned()]);
+    let launch = Arc::new(Launch { command, dir: Arc::from("/srv"), env: BTreeMap::new() });
+    Up { launch, policy: POLICY, restart: Restart::Always, backoff: BackoffRule::DEFAULT }
+}
+
+/// `setpoint validate` over this many files, the fastest of three, in seconds.
+fn load(folder: &Path, count: usize) -> io::Result<f64> {
+    let files = folder.join("manifests");
+    fs::create_dir_all(&files)?;
+    for number in 0..count {
+        let mut text =
+            format!("kind: Service\nname: app-{number:06}\nrun: [\"/usr/bin/app\", \"--port\", \"{number}\"]\n");
+        let _ = write!(text, "restart: on-failure\nstop: {{ grace: 5s }}\nenv:\n  NUMBER: \"{number}\"\n");
+        fs::write(files.join(format!("app-{number:06}.yaml")), text)?;
+    }
+    let mut best = f64::INFINITY;
+    for _ in 0..3 {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_setpoint"));
+        command.arg("--home").arg(folder.join("home")).args(["validate", "-q", "-f"]).arg(&files);
+        let begun = Instant::now();
+        let output = command.stdin(Stdio::null()).stdout(Stdio::null()).output()?;
+        best = best.min(begun.elapsed().as_secs_f64());
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            let first = words.lines().next().unwrap_or("nothing on stderr");
+            return Err(io::Error::other(format!("setpoint validate ended with {}: {first}", output.status)));
+        }
+    }
+    Ok(best)
+}
