@@ -213,7 +213,7 @@ impl Peer for Scanned {
         };
         // runsvdir looks for runsv along PATH.
         let path = std::env::var("PATH").unwrap_or_default();
-        let tools = PathBuf::from(tool("runsv")).parent().map(|folder| show(folder)).unwrap_or_default();
+        let tools = PathBuf::from(tool("runsv")).parent().map(show).unwrap_or_default();
         self.pid = lab.spawn(&argv, &[("PATH", format!("{tools}:{path}"))])?;
         Ok(())
     }

@@ -65,7 +65,7 @@ fn one(order: &Order, table: &mut Table, peer: &mut dyn Peer) -> io::Result<()> 
     let begun = nanos();
     peer.start(&mut lab)?;
     if lost && !was_helped {
-        match lab.await_starts(&[victim.clone()], since, Duration::from_secs(30)) {
+        match lab.await_starts(std::slice::from_ref(&victim), since, Duration::from_secs(30)) {
             Ok(at) => table.add(WATCHED, peer.name(), at.saturating_sub(begun) as f64 / 1e6),
             Err(_) => table.note(format!("row 5, {}: the lost service never came back", peer.name())),
         }
