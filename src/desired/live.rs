@@ -1,0 +1,244 @@
+//! Live folders: what the controller applies by itself when files change.
+//!
+//! In: a reading of every live folder, and the current generation. Out: the next generation, or none, and warnings.
+//! Not here: watching and reading files, and the two seconds after which a vanished file is believed to be gone.
+//! The surprise: losing many files at once is taken for a mistake. Such objects are marked as left over and kept until
+//! a person prunes, whatever the folder holds later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+use super::change::{Action, Change, Proposal, compare, is_most};
+use super::draft::{Author, Draft, LastAttempts, Owner};
+use super::generation::{Stored, StoredObject, Verb};
+use crate::engine::{Coverage, ObjectRef};
+
+/// The layer of the folder `jobs` of the home.
+pub const LAYER_USER: &str = "user";
+/// How many objects a warning names.
+const NAMED_MAX: usize = 10;
+
+/// How much of a folder was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// All of it.
+    Whole,
+    /// Some files hold errors. Nothing is removed, since what they held cannot be told.
+    Broken,
+    /// The folder is missing or cannot be listed.
+    Unreadable {
+        /// Why.
+        why: String,
+    },
+}
+
+/// One live folder, as it was read.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    /// Its canonical path.
+    pub path: String,
+    /// The set it stands for.
+    pub set: String,
+    /// It is the folder `jobs` of the home, whose objects win over other live folders.
+    pub is_user_layer: bool,
+    /// What its good files hold.
+    pub proposals: Vec<Proposal>,
+    /// Whether that is all.
+    pub listing: Listing,
+}
+
+/// What follows from a reading.
+#[derive(Debug)]
+pub struct LiveChanges {
+    /// The next generation; none when nothing changes.
+    pub draft: Option<Draft>,
+    /// What changes, for the log.
+    pub changes: Vec<Change>,
+    /// What people should know, for as long as it stays so. The same fact always has the same words.
+    pub warnings: Vec<String>,
+    /// Objects whose file has gone, and that nobody has confirmed yet. Those that are still here after 2 s belong into
+    /// `confirmed` at the next call.
+    pub unconfirmed: BTreeSet<ObjectRef>,
+}
+
+struct Pass<'a> {
+    base: &'a Stored,
+    /// By precedence.
+    folders: Vec<&'a Folder>,
+    confirmed: &'a BTreeSet<ObjectRef>,
+    claims: BTreeMap<&'a ObjectRef, (&'a Folder, &'a Proposal)>,
+    draft: Draft,
+    is_changed: bool,
+    changes: Vec<Change>,
+    warnings: Vec<String>,
+    unconfirmed: BTreeSet<ObjectRef>,
+}
+
+/// What the controller should apply now. `folders` are all live folders it has; sets that were live before and are not
+/// among them become ordinary sets.
+///
+/// # Errors
+/// When the system has no randomness for the uids of new objects.
+pub fn plan(
+    base: &Stored,
+    folders: &[Folder],
+    confirmed: &BTreeSet<ObjectRef>,
+    attempts: LastAttempts<'_>,
+) -> io::Result<LiveChanges> {
+    let mut by_precedence: Vec<&Folder> = folders.iter().collect();
+    by_precedence.sort_by_key(|folder| !folder.is_user_layer);
+    let mut pass = Pass {
+        base,
+        folders: by_precedence,
+        confirmed,
+        claims: BTreeMap::new(),
+        draft: Draft::of(base, Verb::Live, Author::controller()),
+        is_changed: false,
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        unconfirmed: BTreeSet::new(),
+    };
+    pass.claim();
+    pass.put_claimed(attempts)?;
+    for folder in pass.folders.clone() {
+        pass.act_on_vanished(folder);
+        pass.warn_of_leftovers(folder);
+    }
+    pass.record_sets();
+    pass.changes.sort_by(|a, b| (a.action, &a.object).cmp(&(b.action, &b.object)));
+    let draft = pass.is_changed.then_some(pass.draft);
+    Ok(LiveChanges { draft, changes: pass.changes, warnings: pass.warnings, unconfirmed: pass.unconfirmed })
+}
+
+impl<'a> Pass<'a> {
+    /// Decides which file speaks for each name.
+    fn claim(&mut self) {
+        for folder in self.folders.clone() {
+            for proposal in &folder.proposals {
+                if let Some((_, winner)) = self.claims.get(&proposal.id) {
+                    let (winner, loser) = (&winner.source, &proposal.source);
+                    self.warnings.push(format!("{}: {winner} wins over {loser}, which has the same name", proposal.id));
+                    continue;
+                }
+                self.claims.insert(&proposal.id, (folder, proposal));
+            }
+        }
+    }
+
+    fn put_claimed(&mut self, attempts: LastAttempts<'_>) -> io::Result<()> {
+        for (id, (folder, proposal)) in self.claims.clone() {
+            let existing = self.base.objects.get(id).map(Arc::as_ref);
+            if let Some(existing) = existing
+                && let Some(warning) = self.foreign(folder, proposal, existing)
+            {
+                self.warnings.push(warning);
+                continue;
+            }
+            let change = compare(existing, proposal, &folder.set);
+            let is_back = existing.is_some_and(|existing| existing.metadata.leftover);
+            match change.action {
+                Action::Add | Action::Change => {
+                    let layer = folder.is_user_layer.then_some(LAYER_USER);
+                    self.draft.put(proposal, Owner { set: &folder.set, layer }, attempts)?;
+                    self.is_changed = true;
+                    self.changes.push(change);
+                }
+                Action::Unchanged if is_back => {
+                    self.draft.amend(id, |meta, _| meta.leftover = false);
+                    self.is_changed = true;
+                }
+                // A renamed file alone is no reason to write a generation; it is recorded along with the next.
+                Action::Unchanged => self.draft.amend(id, |meta, _| meta.source.clone_from(&proposal.source)),
+                Action::Remove | Action::Leftover => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Why this folder may not have an object that there is already.
+    fn foreign(&self, folder: &Folder, proposal: &Proposal, existing: &StoredObject) -> Option<String> {
+        let meta = &existing.metadata;
+        let refused = |help: &str| {
+            let (id, source) = (&proposal.id, &proposal.source);
+            Some(format!(
+                "{id} belongs to the set \"{}\" ({}), so {source} is not applied; {help}",
+                meta.set, meta.source
+            ))
+        };
+        if meta.set == folder.set {
+            return None;
+        }
+        match self.folders.iter().find(|other| other.set == meta.set) {
+            None => refused("delete it there, or rename one of the two"),
+            Some(_) if folder.is_user_layer || meta.leftover => None,
+            // The owner has let go of it, for certain.
+            Some(owner) if owner.listing == Listing::Whole => None,
+            Some(_) => refused("its own folder cannot be read whole at the moment"),
+        }
+    }
+
+    fn act_on_vanished(&mut self, folder: &Folder) {
+        let base = self.base;
+        let is_leftover = |id: &ObjectRef| base.objects.get(id).is_some_and(|object| object.metadata.leftover);
+        let members: Vec<&ObjectRef> = base.members(&folder.set).filter(|id| !is_leftover(id)).collect();
+        let gone: Vec<&ObjectRef> = members.iter().copied().filter(|id| !self.claims.contains_key(id)).collect();
+        let keeps_all = match (&folder.listing, &base.coverage) {
+            (Listing::Broken, _) | (_, Coverage::Partial { .. }) => return,
+            (Listing::Unreadable { .. }, Coverage::Whole) => true,
+            (Listing::Whole, Coverage::Whole) => folder.proposals.is_empty() || is_most(gone.len(), members.len()),
+        };
+        for id in gone {
+            if !self.confirmed.contains(id) {
+                self.unconfirmed.insert(id.clone());
+                continue;
+            }
+            self.is_changed = true;
+            let (action, reason) = if keeps_all {
+                self.draft.amend(id, |meta, _| meta.leftover = true);
+                (Action::Leftover, format!("more than half of {} has gone at once", folder.path))
+            } else {
+                self.draft.remove(id);
+                (Action::Remove, format!("its file in {} has gone", folder.path))
+            };
+            self.changes.push(Change { object: id.clone(), action, reason, fields: Vec::new() });
+        }
+    }
+
+    fn warn_of_leftovers(&mut self, folder: &Folder) {
+        let next = self.draft.stored();
+        let left: Vec<&str> = next
+            .members(&folder.set)
+            .filter(|id| next.objects.get(id).is_some_and(|object| object.metadata.leftover))
+            .map(ObjectRef::as_str)
+            .collect();
+        if !left.is_empty() {
+            let more = if left.len() > NAMED_MAX { " and more" } else { "" };
+            let names = left.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(" ");
+            let path = &folder.path;
+            self.warnings.push(format!(
+                "{path} lost {} objects at once, so they are kept: {names}{more}; put the files back, or remove them for good: setpoint delete {names}",
+                left.len()
+            ));
+        }
+        if let Listing::Unreadable { why } = &folder.listing {
+            self.warnings.push(format!("{} cannot be read, so all of its objects are kept: {why}", folder.path));
+        }
+    }
+
+    /// Records which sets are live. That alone makes a generation, because it decides who may change their objects.
+    fn record_sets(&mut self) {
+        let live: BTreeSet<&str> = self.folders.iter().map(|folder| folder.set.as_str()).collect();
+        self.draft.unfollow_all_but(&live);
+        for folder in self.folders.clone() {
+            if self.draft.stored().members(&folder.set).next().is_some() {
+                let set = self.draft.set(&folder.set);
+                set.live = true;
+                set.layer = folder.is_user_layer.then(|| LAYER_USER.to_owned());
+                set.add_folder(&folder.path);
+            }
+        }
+        // Sets that lost their last object go with the change that took it.
+        self.is_changed |= self.draft.stored().sets != self.base.sets;
+    }
+}

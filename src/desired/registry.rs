@@ -1,0 +1,49 @@
+//! What this folder needs to know about kinds, in one place.
+//!
+//! In: the name of a kind, a stored spec. Out: the parsed object, its stop rule, the effect of a changed field.
+//! Not here: the kinds. The surprise: a kind this binary does not know is no error; its objects are left alone.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::engine::expand::Kind;
+use crate::engine::plan::StopRule;
+use crate::kind::{self, Effect, KindDef};
+
+/// A parsed spec.
+///
+/// # Errors
+/// Why it cannot be read: the kind is unknown here, or the spec was written by another version.
+pub fn parse(kind: &str, spec: &Value) -> Result<Arc<dyn Kind>, String> {
+    let Some(def) = by_lower(kind) else {
+        return Err(format!("this binary does not know the kind `{kind}`"));
+    };
+    match (def.parse)(spec) {
+        Ok(parsed) => Ok(parsed.kind),
+        Err(errors) => Err(errors.first().map_or_else(|| String::from("it does not parse"), ToString::to_string)),
+    }
+}
+
+/// How instances of such an object are stopped; none for a kind this binary does not know.
+#[must_use]
+pub fn stop_rule(kind: &str, spec: &Value) -> Option<StopRule> {
+    by_lower(kind)?;
+    Some(parse(kind, spec).map_or(StopRule::DEFAULT, |parsed| parsed.policy().stop))
+}
+
+/// What a change of this top-level field does to a running process; a restart, when the kind is unknown here.
+#[must_use]
+pub fn effect(kind: &str, field: &str) -> Effect {
+    by_lower(kind).map_or(Effect::Restart, |def| (def.effect)(field))
+}
+
+/// The kind a person means: any case, singular, plural or short.
+#[must_use]
+pub fn named(word: &str) -> Option<&'static KindDef> {
+    kind::find_spoken(word)
+}
+
+fn by_lower(kind: &str) -> Option<&'static KindDef> {
+    kind::KINDS.iter().find(|def| def.lower == kind)
+}
