@@ -34,6 +34,8 @@ pub struct Version {
 pub struct History {
     /// The oldest generation that is kept; 0 when there is none.
     pub oldest: u64,
+    /// The newest one.
+    pub newest: u64,
     /// The versions, oldest first.
     pub versions: Vec<Version>,
 }
@@ -44,9 +46,17 @@ pub enum NoVersion {
     /// It never was different, as far as can be seen.
     #[error("no other version of {0} is kept\n  help: setpoint history {0} lists what there is")]
     Same(ObjectRef),
+    /// It is as it was then.
+    #[error("{id} is as it was in generation {asked}: nothing to undo")]
+    Already {
+        /// Of which object.
+        id: ObjectRef,
+        /// What was asked for.
+        asked: u64,
+    },
     /// The generation is no longer kept, or not yet written.
     #[error(
-        "generation {asked} is not kept; the oldest is {oldest}, the newest that changed {id} is {newest}\n  help: setpoint history {id} lists what there is"
+        "generation {asked} is not kept; there are {oldest} to {newest}\n  help: setpoint history {id} lists what there is"
     )]
     OutOfRange {
         /// Of which object.
@@ -55,7 +65,7 @@ pub enum NoVersion {
         asked: u64,
         /// The oldest kept.
         oldest: u64,
-        /// The newest version of the object.
+        /// The newest.
         newest: u64,
     },
     /// It was not there then.
@@ -74,7 +84,8 @@ pub enum NoVersion {
 /// As [`Store::read_current`].
 pub fn history(store: &Store, id: &ObjectRef) -> Result<History, StoreError> {
     let numbers = store.numbers()?;
-    let mut history = History { oldest: numbers.first().copied().unwrap_or(0), versions: Vec::new() };
+    let at = |number: Option<&u64>| number.copied().unwrap_or(0);
+    let mut history = History { oldest: at(numbers.first()), newest: at(numbers.last()), versions: Vec::new() };
     let mut before: Option<Arc<StoredObject>> = None;
     for number in numbers {
         // One that vanished while reading was beyond the bound anyway.
@@ -108,7 +119,7 @@ fn step(before: Option<&StoredObject>, now: Option<&StoredObject>) -> Option<Str
         }
         (Some(_), None) => return Some(String::from("deleted")),
         (Some(before), Some(now)) if before.metadata.uid != now.metadata.uid => {
-            return Some(format!("created anew; {} had gone before", before.metadata.uid));
+            return Some(String::from("created anew"));
         }
         (Some(before), Some(now)) => (before, now),
     };
@@ -159,12 +170,16 @@ impl History {
             let found = self.versions.iter().rev().filter_map(|version| version.object.as_ref()).find(differs);
             return found.cloned().ok_or_else(|| NoVersion::Same(id.clone()));
         };
-        let newest = self.versions.last().map_or(0, |version| version.generation);
-        if asked < self.oldest || asked == 0 {
-            return Err(NoVersion::OutOfRange { id: id.clone(), asked, oldest: self.oldest, newest });
+        if asked < self.oldest || asked > self.newest {
+            return Err(NoVersion::OutOfRange { id: id.clone(), asked, oldest: self.oldest, newest: self.newest });
         }
         let then = self.versions.iter().rev().find(|version| version.generation <= asked);
-        let object = then.and_then(|version| version.object.clone());
-        object.ok_or_else(|| NoVersion::NotThen { id: id.clone(), asked })
+        match then.and_then(|version| version.object.as_ref()) {
+            None => Err(NoVersion::NotThen { id: id.clone(), asked }),
+            Some(old) if current.is_some_and(|current| is_same_content(current, old)) => {
+                Err(NoVersion::Already { id: id.clone(), asked })
+            }
+            Some(old) => Ok(Arc::clone(old)),
+        }
     }
 }

@@ -62,6 +62,14 @@ pub struct LiveChanges {
     pub unconfirmed: BTreeSet<ObjectRef>,
 }
 
+/// Why an object stays with another set for now.
+enum Kept {
+    /// For as long as nothing changes there; in words.
+    Forbidden(String),
+    /// Until somebody confirms that its file has gone.
+    Unconfirmed,
+}
+
 struct Pass<'a> {
     base: &'a Stored,
     /// By precedence.
@@ -130,9 +138,14 @@ impl<'a> Pass<'a> {
         for (id, (folder, proposal)) in self.claims.clone() {
             let existing = self.base.objects.get(id).map(Arc::as_ref);
             if let Some(existing) = existing
-                && let Some(warning) = self.foreign(folder, proposal, existing)
+                && let Some(kept) = self.foreign(folder, proposal, existing)
             {
-                self.warnings.push(warning);
+                match kept {
+                    Kept::Forbidden(warning) => self.warnings.push(warning),
+                    Kept::Unconfirmed => {
+                        self.unconfirmed.insert(id.clone());
+                    }
+                }
                 continue;
             }
             let change = compare(existing, proposal, &folder.set);
@@ -157,14 +170,13 @@ impl<'a> Pass<'a> {
     }
 
     /// Why this folder may not have an object that there is already.
-    fn foreign(&self, folder: &Folder, proposal: &Proposal, existing: &StoredObject) -> Option<String> {
+    fn foreign(&self, folder: &Folder, proposal: &Proposal, existing: &StoredObject) -> Option<Kept> {
         let meta = &existing.metadata;
         let refused = |help: &str| {
             let (id, source) = (&proposal.id, &proposal.source);
-            Some(format!(
-                "{id} belongs to the set \"{}\" ({}), so {source} is not applied; {help}",
-                meta.set, meta.source
-            ))
+            let (set, owner) = (&meta.set, &meta.source);
+            let text = format!("{id} belongs to the set \"{set}\" ({owner}), so {source} is not applied; {help}");
+            Some(Kept::Forbidden(text))
         };
         if meta.set == folder.set {
             return None;
@@ -172,8 +184,9 @@ impl<'a> Pass<'a> {
         match self.folders.iter().find(|other| other.set == meta.set) {
             None => refused("delete it there, or rename one of the two"),
             Some(_) if folder.is_user_layer || meta.leftover => None,
-            // The owner has let go of it, for certain.
-            Some(owner) if owner.listing == Listing::Whole => None,
+            // The owner lets go of it; for certain only when that has been so for a while.
+            Some(owner) if owner.listing == Listing::Whole && self.confirmed.contains(&proposal.id) => None,
+            Some(owner) if owner.listing == Listing::Whole => Some(Kept::Unconfirmed),
             Some(_) => refused("its own folder cannot be read whole at the moment"),
         }
     }
@@ -183,10 +196,14 @@ impl<'a> Pass<'a> {
         let is_leftover = |id: &ObjectRef| base.objects.get(id).is_some_and(|object| object.metadata.leftover);
         let members: Vec<&ObjectRef> = base.members(&folder.set).filter(|id| !is_leftover(id)).collect();
         let gone: Vec<&ObjectRef> = members.iter().copied().filter(|id| !self.claims.contains_key(id)).collect();
-        let keeps_all = match (&folder.listing, &base.coverage) {
+        let kept_because = match (&folder.listing, &base.coverage) {
             (Listing::Broken, _) | (_, Coverage::Partial { .. }) => return,
-            (Listing::Unreadable { .. }, Coverage::Whole) => true,
-            (Listing::Whole, Coverage::Whole) => folder.proposals.is_empty() || is_most(gone.len(), members.len()),
+            (Listing::Unreadable { .. }, Coverage::Whole) => Some("cannot be read"),
+            (Listing::Whole, Coverage::Whole) if folder.proposals.is_empty() => Some("is empty now"),
+            (Listing::Whole, Coverage::Whole) if is_most(gone.len(), members.len()) => {
+                Some("lost more than half of its objects at once")
+            }
+            (Listing::Whole, Coverage::Whole) => None,
         };
         for id in gone {
             if !self.confirmed.contains(id) {
@@ -194,9 +211,9 @@ impl<'a> Pass<'a> {
                 continue;
             }
             self.is_changed = true;
-            let (action, reason) = if keeps_all {
+            let (action, reason) = if let Some(why) = kept_because {
                 self.draft.amend(id, |meta, _| meta.leftover = true);
-                (Action::Leftover, format!("more than half of {} has gone at once", folder.path))
+                (Action::Leftover, format!("{} {why}", folder.path))
             } else {
                 self.draft.remove(id);
                 (Action::Remove, format!("its file in {} has gone", folder.path))
@@ -215,10 +232,9 @@ impl<'a> Pass<'a> {
         if !left.is_empty() {
             let more = if left.len() > NAMED_MAX { " and more" } else { "" };
             let names = left.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(" ");
-            let path = &folder.path;
+            let (path, count) = (&folder.path, left.len());
             self.warnings.push(format!(
-                "{path} lost {} objects at once, so they are kept: {names}{more}; put the files back, or remove them for good: setpoint delete {names}",
-                left.len()
+                "{path} no longer holds all of its objects; {count} left over and kept: {names}{more}; put the files back, or remove them for good: setpoint delete {names}"
             ));
         }
         if let Listing::Unreadable { why } = &folder.listing {

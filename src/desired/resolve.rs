@@ -16,8 +16,8 @@ const NAMED_MAX: usize = 5;
 /// Why words mean no object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unresolved {
-    /// No such objects. Each entry is one complete line or more.
-    #[error("{}", .0.join("\n"))]
+    /// No such objects; one message each.
+    #[error("{}", .0.join("\nerror: "))]
     NotFound(Vec<String>),
     /// Several objects have the name.
     #[error("`{word}` may be {}\n  help: write KIND/NAME", candidates.join(" or "))]
