@@ -7,6 +7,8 @@
 mod home;
 #[path = "desired/live.rs"]
 mod live;
+#[path = "desired/manifests.rs"]
+mod manifests;
 #[path = "desired/script.rs"]
 mod script;
 #[path = "desired/store.rs"]
@@ -484,6 +486,8 @@ fn a_recreated_object_is_another_one_without_a_tombstone() {
          tombstones
          apply folder:/f web=a
          tombstones
+         delete service/web keep-running
+         tombstones
          history service/web",
         expect![[r#"
             > apply folder:/f web=a,stop.signal=INT,stop.grace=30s
@@ -499,10 +503,14 @@ fn a_recreated_object_is_another_one_without_a_tombstone() {
             p-00026b: 1 add, 0 change, 0 remove, 0 left over
             generation 3 by apply
             > tombstones
+            > delete service/web keep-running
+            generation 4 by delete
+            > tombstones
             > history service/web
               1 apply: created
               2 delete: deleted
               3 apply: created
+              4 delete: deleted
         "#]],
     );
 }

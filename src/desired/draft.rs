@@ -144,15 +144,7 @@ impl Draft {
     /// # Errors
     /// When the system has no randomness for the uid of one that was deleted.
     pub fn restore(&mut self, id: &ObjectRef, old: &StoredObject, attempts: LastAttempts<'_>) -> io::Result<()> {
-        let proposal = Proposal {
-            id: id.clone(),
-            kind: old.kind.clone(),
-            spec: old.spec.clone(),
-            labels: old.metadata.labels.clone(),
-            annotations: old.metadata.annotations.clone(),
-            source: old.metadata.source.clone(),
-            origin: 0,
-        };
+        let proposal = Proposal::of_stored(id, old);
         // The present owner stays the owner: undo is about content.
         let present = self.next.objects.get(id).map_or(&old.metadata, |object| &object.metadata).clone();
         self.next.sets.entry(present.set.clone()).or_default();
@@ -169,13 +161,22 @@ impl Draft {
 
     /// Removes an object, and leaves a tombstone: the licence to stop what runs for it.
     pub fn remove(&mut self, id: &ObjectRef) {
+        self.bury(id, true);
+    }
+
+    /// Removes an object, and lets what runs for it go on as a stray.
+    pub fn release(&mut self, id: &ObjectRef) {
+        self.bury(id, false);
+    }
+
+    fn bury(&mut self, id: &ObjectRef, is_stopped: bool) {
         if let Some(old) = self.next.objects.remove(id) {
             let tombstone = StoredTombstone {
                 object: id.to_string(),
                 uid: old.metadata.uid.clone(),
                 generation: self.next.generation,
                 at: self.next.at.clone(),
-                stop: registry::stop_rule(id.kind(), &old.spec).map(Into::into),
+                stop: registry::stop_rule(id.kind(), &old.spec).filter(|_| is_stopped).map(Into::into),
             };
             self.next.tombstones.insert(id.clone(), tombstone);
         }

@@ -53,11 +53,11 @@ pub fn restart(base: &Stored, ids: &[ObjectRef], author: Author, attempts: LastA
     draft
 }
 
-/// Removes objects, and leaves tombstones.
+/// Removes objects. What runs for them is stopped, or goes on as a stray when `keep_running` is set.
 ///
 /// # Errors
 /// When a controller follows the file of one of them, and the file is there.
-pub fn delete(base: &Stored, ids: &[ObjectRef], author: Author) -> Result<Draft, Refusal> {
+pub fn delete(base: &Stored, ids: &[ObjectRef], keep_running: bool, author: Author) -> Result<Draft, Refusal> {
     let followed = |id: &ObjectRef| {
         let object = base.objects.get(id)?;
         let source = &object.metadata.source;
@@ -71,7 +71,7 @@ pub fn delete(base: &Stored, ids: &[ObjectRef], author: Author) -> Result<Draft,
     }
     let mut draft = Draft::of(base, Verb::Delete, author);
     for id in ids {
-        draft.remove(id);
+        if keep_running { draft.release(id) } else { draft.remove(id) }
     }
     Ok(draft)
 }

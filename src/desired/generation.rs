@@ -220,7 +220,8 @@ pub struct StoredTombstone {
     pub generation: u64,
     /// When, in RFC 3339.
     pub at: String,
-    /// How its instances are to be stopped; none when this kind was not known here, and then nothing is stopped.
+    /// How its instances are to be stopped. None: they are left alone, because somebody wished so or the kind was not
+    /// known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StoredStop>,
 }

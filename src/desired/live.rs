@@ -181,7 +181,14 @@ impl<'a> Pass<'a> {
         if meta.set == folder.set {
             return None;
         }
+        // Its `setpoint.yaml` gives another name now, or can be read again.
+        let is_renamed = self
+            .base
+            .sets
+            .get(&meta.set)
+            .is_some_and(|set| set.live && set.folders.iter().all(|path| *path == folder.path));
         match self.folders.iter().find(|other| other.set == meta.set) {
+            None if is_renamed => None,
             None => refused("delete it there, or rename one of the two"),
             Some(_) if folder.is_user_layer || meta.leftover => None,
             // The owner lets go of it; for certain only when that has been so for a while.

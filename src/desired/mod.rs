@@ -13,6 +13,7 @@ pub mod fields;
 pub mod generation;
 pub mod history;
 pub mod live;
+pub mod manifests;
 pub mod parsed;
 pub mod registry;
 pub mod render;

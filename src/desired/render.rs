@@ -26,14 +26,14 @@ pub fn lines(changes: &Changes, is_colored: bool) -> String {
     let mut text = String::new();
     let (leftovers, rest): (Vec<&Change>, Vec<&Change>) = shown.partition(|change| change.action == Action::Leftover);
     for change in rest {
-        line(&mut text, change, width, is_colored);
+        write(&mut text, change, width, is_colored);
     }
     let unchanged = changes.summary().unchanged;
     if unchanged > 0 {
         let _ = writeln!(text, "  {unchanged} unchanged");
     }
     for change in leftovers {
-        line(&mut text, change, width, is_colored);
+        write(&mut text, change, width, is_colored);
     }
     text
 }
@@ -45,7 +45,15 @@ pub fn summary(changes: &Changes) -> String {
     format!("{}: {add} add, {change} change, {remove} remove, {leftover} left over", changes.plan)
 }
 
-fn line(text: &mut String, change: &Change, width: usize, is_colored: bool) {
+/// One change and its fields.
+#[must_use]
+pub fn line(change: &Change, is_colored: bool) -> String {
+    let mut text = String::new();
+    write(&mut text, change, 20, is_colored);
+    text
+}
+
+fn write(text: &mut String, change: &Change, width: usize, is_colored: bool) {
     let (sign, color) = match change.action {
         Action::Add => ("+", "32"),
         Action::Change => ("~", "33"),

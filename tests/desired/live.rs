@@ -205,7 +205,7 @@ fn others_may_not_touch_what_a_controller_follows() {
             > apply folder:$T/f web=c
             ~ service/web          restart       (run changed)
                 run      "a"  ->  "c"
-            p-22bfee: 0 add, 1 change, 0 remove, 0 left over
+            p-66dd10: 0 add, 1 change, 0 remove, 0 left over
             generation 3 by apply
             > live folder:/g other=a
               Add service/other: new

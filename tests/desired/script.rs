@@ -209,7 +209,7 @@ impl World {
                 None => return String::from("nothing to write\n"),
             },
             "restart" => edit::restart(&base, &ids, author, &attempts),
-            "delete" => match edit::delete(&base, &ids, author) {
+            "delete" => match edit::delete(&base, &ids, words.contains(&"keep-running"), author) {
                 Ok(draft) => draft,
                 Err(refusal) => return format!("refused: {refusal}\n"),
             },

@@ -167,6 +167,22 @@ fn twenty_parallel_applies_lose_nothing() {
 }
 
 #[test]
+fn a_waiting_writer_says_for_whom_and_gets_its_turn() {
+    let world = World::new();
+    let holder = std::sync::Mutex::new(Some(world.store.lock(&|_| ()).unwrap()));
+    let told = std::sync::Mutex::new(String::new());
+    let locked = world.store.lock(&|text| {
+        told.lock().unwrap().push_str(text);
+        // Only now the first writer ends, so this shows that one is told while waiting.
+        holder.lock().unwrap().take();
+    });
+    assert_eq!(locked.unwrap().base().generation, 0);
+    let expected =
+        format!("waiting for another setpoint (pid {}) that is writing the desired state", std::process::id());
+    assert_eq!(told.into_inner().unwrap(), expected);
+}
+
+#[test]
 fn generations_and_tombstones_are_bounded() {
     let world = World::new();
     let mut locked = world.store.lock(&|_| ()).unwrap();
@@ -174,7 +190,7 @@ fn generations_and_tombstones_are_bounded() {
     locked.commit(changes.draft(Author::caller(), &|_| BTreeMap::new()).unwrap().unwrap()).unwrap();
     let ids: Vec<ObjectRef> = locked.base().objects.keys().cloned().collect();
     for part in ids.chunks(10) {
-        let draft = setpoint::desired::edit::delete(locked.base(), part, Author::caller()).unwrap();
+        let draft = setpoint::desired::edit::delete(locked.base(), part, false, Author::caller()).unwrap();
         locked.commit(draft).unwrap();
     }
     let stored = world.store.read_current().unwrap();

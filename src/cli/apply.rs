@@ -1,0 +1,359 @@
+//! `setpoint apply`: record what the manifests ask for, and have it executed.
+//!
+//! In: files and folders. Out: the changes that were made, and a new generation of the desired state.
+//! Not here: what a change does to processes, and waiting for them. Verbs that write share what stands at the end.
+//! The surprise: nothing is recorded unless every file is good, every object may be changed, and the plan is the one
+//! that was reviewed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Failure, Format, Global, Outcome, exit, validate};
+use crate::desired::attempts::last_attempts;
+use crate::desired::{
+    Author, Batch, Changes, Draft, Locked, Options, Refusal, Store, StoreError, Stored, change, manifests, render,
+};
+use crate::engine::{Coverage, ObjectRef};
+use crate::home::Home;
+use crate::kind::units;
+use crate::load::{LoadContext, load};
+
+/// Record what manifests ask for, and make it so
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    manifests: Manifests,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Apply only if the plan is this one, as `diff` printed it
+    #[arg(long, value_name = "PLAN")]
+    expect: Option<String>,
+    /// Wait until what the manifests name is ready
+    #[arg(long, value_name = "FOR", num_args = 0..=1, require_equals = true, default_missing_value = "ready")]
+    wait: Option<Until>,
+    /// How long to wait
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    timeout: units::Duration,
+    /// Execute one pass in the foreground and end
+    #[arg(long, conflicts_with = "no_start")]
+    once: bool,
+    /// Start no controller
+    #[arg(long)]
+    no_start: bool,
+    /// Yes, remove more than half of a set
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
+/// What `diff` and `apply` compare, and by which rules.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Manifests {
+    /// A file, a folder, or - for standard input; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", required = true)]
+    filename: Vec<PathBuf>,
+    /// Remove what is left over: in the set of the folder, and no longer in its files
+    #[arg(long)]
+    prune: bool,
+    /// Take objects over from other sets
+    #[arg(long)]
+    take: bool,
+    /// The set [default: `set` of setpoint.yaml, else the path of the folder]
+    #[arg(long, value_name = "NAME")]
+    set: Option<String>,
+}
+
+/// What `--wait` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Until {
+    /// Services are ready.
+    Ready,
+}
+
+/// Who executes a new generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The running controller; one is started in the background when there is none.
+    Background,
+    /// The running controller, if any.
+    IfRunning,
+    /// The running controller, else one pass in this process.
+    Once,
+}
+
+/// A generation that is to be executed.
+#[derive(Clone, Debug)]
+pub struct Handover {
+    /// Its number.
+    pub generation: u64,
+    /// The objects it changed.
+    pub objects: Vec<ObjectRef>,
+    /// By whom.
+    pub start: Start,
+}
+
+/// Applies.
+///
+/// # Errors
+/// With the code of the reason: invalid, refused, stale, or what the system says.
+pub fn run(global: &Global, args: Args) -> Outcome {
+    let Some(batch) = args.manifests.load(global)? else {
+        return Ok(exit::USAGE);
+    };
+    let options = args.manifests.options();
+    if args.dry_run {
+        let base = read(global)?.base;
+        let changes = change::plan(&base, &batch, &options).map_err(refused)?;
+        args.check(&changes)?;
+        print_changes(global, &changes, json!({ "dryRun": true }));
+        tell(global, "Nothing was changed: --dry-run.");
+        return Ok(exit::OK);
+    }
+    let (home, store) = open(global)?;
+    let mut locked = lock(&store)?;
+    let changes = change::plan(locked.base(), &batch, &options).map_err(refused)?;
+    args.check(&changes)?;
+    let draft = changes.draft(Author::caller(), &|id| last_attempts(&home, id)).map_err(unlucky)?;
+    let is_any = draft.is_some();
+    let generation = match draft {
+        Some(draft) => locked.commit(draft).map_err(failed)?.generation,
+        None => locked.base().generation,
+    };
+    drop(locked);
+    print_changes(global, &changes, json!({ "generation": generation }));
+    let summary = render::summary(&changes);
+    let said = match is_any {
+        true => format!("Applied {summary}; generation {generation}.   Next: setpoint get"),
+        false => String::from("Nothing to change."),
+    };
+    tell(global, &said);
+    let start = match (args.once, args.no_start) {
+        (true, _) => Start::Once,
+        (false, true) => Start::IfRunning,
+        (false, false) => Start::Background,
+    };
+    let code = super::hand_over(global, &home, &Handover { generation, objects: changes.affected(), start })?;
+    match args.wait {
+        Some(Until::Ready) if code == exit::OK => super::wait::ready(global, &home, &changes.named(), args.timeout.0),
+        Some(Until::Ready) | None => Ok(code),
+    }
+}
+
+impl Args {
+    /// Whether a person has agreed to these changes.
+    fn check(&self, changes: &Changes) -> Result<(), Failure> {
+        if let Some(expected) = self.expect.as_ref().filter(|expected| **expected != changes.plan) {
+            let text = format!(
+                "the plan is {} now, not {expected}: the manifests or the desired state have changed since\n  help: review it again: setpoint diff {}",
+                changes.plan,
+                self.manifests.as_flags()
+            );
+            return Err(Failure::new(exit::REFUSED, text));
+        }
+        match &changes.needs_yes {
+            Some(why) if !self.yes => {
+                let text = format!("{why}: nothing was changed\n  help: if that is what you want, add --yes");
+                Err(Failure::new(exit::REFUSED, text))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Manifests {
+    /// Loads the files. None when they are not valid, and the errors have been printed.
+    pub(super) fn load(&self, global: &Global) -> Result<Option<Batch>, Failure> {
+        if !global.selector.is_empty() {
+            let text = "-l does not go with -f: what is not selected could not be told from what is left over\n  help: name the files of the objects instead";
+            return Err(Failure::new(exit::USAGE, text));
+        }
+        load_files(global, &self.filename)
+    }
+
+    /// What is allowed.
+    pub(super) fn options(&self) -> Options {
+        Options { prune: self.prune, take: self.take, set: self.set.clone() }
+    }
+
+    /// The same again, to be typed.
+    pub(super) fn as_flags(&self) -> String {
+        let mut words: Vec<String> =
+            self.filename.iter().flat_map(|path| [String::from("-f"), quoted(&path.to_string_lossy())]).collect();
+        words.extend(self.set.iter().flat_map(|set| [String::from("--set"), quoted(set)]));
+        words.extend(self.prune.then(|| String::from("--prune")));
+        words.extend(self.take.then(|| String::from("--take")));
+        words.join(" ")
+    }
+}
+
+/// Loads files. None when they are not valid, and the errors have been printed.
+pub(super) fn load_files(global: &Global, filename: &[PathBuf]) -> Result<Option<Batch>, Failure> {
+    let here = LoadContext::here()
+        .map_err(|error| Failure::new(exit::USAGE, format!("the current folder is gone: {error}; cd elsewhere")))?;
+    let color = validate::is_colored(global);
+    match load(filename, &here) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| eprintln!("{}\n", warning.render(false, color)));
+            let batch = manifests::batch(&loaded).map_err(|mixed| Failure::new(exit::USAGE, mixed.to_string()))?;
+            Ok(Some(batch))
+        }
+        Err(problems) => {
+            eprintln!("{} Nothing was changed.", problems.render(color));
+            Ok(None)
+        }
+    }
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&b);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Prints changes to stdout in the asked format. `extra` is added to the JSON.
+pub(super) fn print_changes(global: &Global, changes: &Changes, extra: Value) {
+    match global.output {
+        Format::Table | Format::Wide => validate::print(&render::lines(changes, is_colored(global))),
+        Format::Name => changes.affected().iter().for_each(|id| validate::print(&format!("{id}\n"))),
+        Format::Json | Format::Yaml => {
+            let mut value = changes.to_json();
+            if let (Some(map), Value::Object(extra)) = (value.as_object_mut(), extra) {
+                map.extend(extra);
+            }
+            print_value(global, &value);
+        }
+    }
+}
+
+/// Prints a value to stdout, as YAML when that was asked for and as JSON else.
+pub(super) fn print_value(global: &Global, value: &Value) {
+    let yaml = (global.output == Format::Yaml).then(|| serde_yaml::to_string(value).ok()).flatten();
+    validate::print(&yaml.unwrap_or_else(|| format!("{value:#}\n")));
+}
+
+/// Words for people, on stderr.
+pub(super) fn tell(global: &Global, text: &str) {
+    if !global.quiet {
+        eprintln!("{text}");
+    }
+}
+
+/// True when stdout is to be coloured.
+pub(super) fn is_colored(global: &Global) -> bool {
+    use std::io::IsTerminal;
+    match global.color {
+        super::Color::Always => true,
+        super::Color::Never => false,
+        // The same rules as for errors, and stdout has to be a terminal too.
+        super::Color::Auto => validate::is_colored(global) && std::io::stdout().is_terminal(),
+    }
+}
+
+/// The home and its store, made when there are none.
+pub(super) fn open(global: &Global) -> Result<(Home, Store), Failure> {
+    let home = Home::open(global.home.as_deref()).map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    let store = Store::open(&home);
+    Ok((home, store))
+}
+
+/// What there is to read.
+pub(super) struct Reading {
+    /// The chain of generations; none when there is no home yet.
+    pub store: Option<Store>,
+    /// The current generation.
+    pub base: Arc<Stored>,
+}
+
+/// The current generation, without making or locking anything. No home reads as an empty one.
+pub(super) fn read(global: &Global) -> Result<Reading, Failure> {
+    let home =
+        Home::open_existing(global.home.as_deref()).map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    let Some(home) = home else {
+        return Ok(Reading { store: None, base: Arc::new(Stored::empty()) });
+    };
+    let store = Store::open(&home);
+    let base = store.read_current().map_err(failed)?;
+    warn_of_damage(&base);
+    Ok(Reading { store: Some(store), base: Arc::new(base) })
+}
+
+/// The store, locked for writing.
+pub(super) fn lock(store: &Store) -> Result<Locked, Failure> {
+    let locked = store.lock(&|text| eprintln!("{text}")).map_err(failed)?;
+    warn_of_damage(locked.base());
+    Ok(locked)
+}
+
+/// Writes a draft, lets the next writer in, and has it executed.
+pub(super) fn commit(global: &Global, home: &Home, mut locked: Locked, step: Step<'_>) -> Outcome {
+    let generation = locked.commit(step.draft).map_err(failed)?.generation;
+    drop(locked);
+    match global.output {
+        Format::Table | Format::Wide => {
+            for id in step.objects {
+                validate::print(&format!("{id} {}\n", step.done));
+            }
+        }
+        Format::Name => step.objects.iter().for_each(|id| validate::print(&format!("{id}\n"))),
+        Format::Json | Format::Yaml => {
+            print_value(global, &json!({ "generation": generation, "objects": names(step.objects) }))
+        }
+    }
+    let handover = Handover { generation, objects: step.objects.to_vec(), start: step.start };
+    super::hand_over(global, home, &handover)
+}
+
+/// A change of objects by name.
+pub(super) struct Step<'a> {
+    /// The next generation.
+    pub draft: Draft,
+    /// What it changes.
+    pub objects: &'a [ObjectRef],
+    /// What is said of each, as in `deleted`.
+    pub done: &'a str,
+    /// Who executes it.
+    pub start: Start,
+}
+
+/// The names of objects, for JSON.
+pub(super) fn names(objects: &[ObjectRef]) -> Vec<&str> {
+    objects.iter().map(ObjectRef::as_str).collect()
+}
+
+fn warn_of_damage(base: &Stored) {
+    if let Coverage::Partial { why } = &base.coverage {
+        eprintln!(
+            "warning: {why}\n  help: nothing is pruned meanwhile; the next apply writes a whole generation again"
+        );
+    }
+}
+
+/// A failure of the store, with its exit code.
+pub(super) fn failed(error: StoreError) -> Failure {
+    let code = if error.is_refusal() { exit::REFUSED } else { exit::FAILED };
+    Failure::new(code, error.to_string())
+}
+
+/// A refused change, with its exit code.
+pub(super) fn refused(refusal: Refusal) -> Failure {
+    let code = match refusal {
+        Refusal::OtherSet(_) | Refusal::Live(_) | Refusal::PruneBlind(_) => exit::REFUSED,
+        Refusal::PrunePart(_) | Refusal::SetName => exit::USAGE,
+    };
+    Failure::new(code, refusal.to_string())
+}
+
+/// The system has no randomness to give.
+pub(super) fn unlucky(error: std::io::Error) -> Failure {
+    Failure::new(exit::FAILED, format!("the system gives no random bytes: {error}: nothing was changed"))
+}
+
+/// How long a verb waits that takes no `--timeout`.
+pub(super) const WAIT: Duration = Duration::from_secs(300);

@@ -1,0 +1,120 @@
+//! `setpoint delete`: remove objects, and return when what ran for them is gone.
+//!
+//! In: names, or the files that hold them. Out: a generation without them. Not here: stopping anything.
+//! The surprise: it asks nothing, because it is named by name, and `setpoint undo` brings an object back.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::apply::{Start, Step, WAIT, commit, load_files, lock, open, refused, tell};
+use super::{Failure, Global, Outcome, exit};
+use crate::desired::resolve::resolve;
+use crate::desired::{Author, Stored, edit};
+use crate::engine::ObjectRef;
+use crate::kind::units;
+
+/// Remove objects, and stop what runs for them
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    names: Names,
+    /// Remove the objects in these files; may be repeated
+    #[arg(short = 'f', long = "filename", value_name = "PATH", conflicts_with = "names")]
+    filename: Vec<PathBuf>,
+    /// Let what runs go on, as strays that nobody supervises
+    #[arg(long)]
+    keep_running: bool,
+    /// How long to wait until it is gone [default: 5m]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<units::Duration>,
+    /// Do not wait until it is gone
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Objects by name or label.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Names {
+    /// KIND/NAME, KIND NAME..., or a NAME that only one object has
+    #[arg(value_name = "KIND/NAME")]
+    names: Vec<String>,
+}
+
+/// Deletes.
+///
+/// # Errors
+/// When there is no such object, a controller follows its file, or the home cannot be written to.
+pub fn run(global: &Global, args: Args) -> Outcome {
+    let wanted = match args.filename.as_slice() {
+        [] => None,
+        files => match load_files(global, files)? {
+            Some(batch) => Some(batch.proposals.into_iter().map(|proposal| proposal.id).collect::<BTreeSet<_>>()),
+            None => return Ok(exit::USAGE),
+        },
+    };
+    let (home, store) = open(global)?;
+    let locked = lock(&store)?;
+    let ids = match wanted {
+        Some(wanted) => in_files(global, locked.base(), wanted)?,
+        None => args.names.resolve(global, locked.base())?,
+    };
+    let draft = edit::delete(locked.base(), &ids, args.keep_running, Author::caller()).map_err(refused)?;
+    let step = Step { draft, objects: &ids, done: "deleted", start: Start::Background };
+    let code = commit(global, &home, locked, step)?;
+    if args.keep_running || args.no_wait || code != exit::OK {
+        return Ok(code);
+    }
+    super::wait::gone(global, &home, &ids, args.timeout.map_or(WAIT, |timeout| timeout.0))
+}
+
+/// What is there of the objects that files name. What is gone already is gone.
+fn in_files(global: &Global, base: &Stored, wanted: BTreeSet<ObjectRef>) -> Result<Vec<ObjectRef>, Failure> {
+    let (there, gone): (Vec<ObjectRef>, Vec<ObjectRef>) =
+        wanted.into_iter().partition(|id| base.objects.contains_key(id));
+    for id in &gone {
+        tell(global, &format!("{id} is not there"));
+    }
+    if there.is_empty() {
+        return Err(Failure::new(exit::NOT_FOUND, "none of the objects in these files is there: nothing was changed"));
+    }
+    Ok(there)
+}
+
+impl Names {
+    /// The objects meant: by name, or by `-l`.
+    pub(super) fn resolve(&self, global: &Global, base: &Stored) -> Result<Vec<ObjectRef>, Failure> {
+        match (self.names.is_empty(), global.selector.is_empty()) {
+            (false, true) => {
+                let known: BTreeSet<ObjectRef> = base.objects.keys().cloned().collect();
+                let found = resolve(&known, &self.names);
+                found.map_err(|error| Failure::new(exit::NOT_FOUND, error.to_string()))
+            }
+            (true, false) => selected(base, &global.selector),
+            (true, true) => Err(Failure::new(
+                exit::USAGE,
+                "which objects?\n  help: name them: KIND/NAME, or by label: -l KEY=VALUE",
+            )),
+            (false, false) => Err(Failure::new(exit::USAGE, "give either names or -l, not both")),
+        }
+    }
+}
+
+fn selected(base: &Stored, selector: &[String]) -> Result<Vec<ObjectRef>, Failure> {
+    let mut ids: Vec<ObjectRef> = base.objects.keys().cloned().collect();
+    for term in selector.iter().flat_map(|terms| terms.split(',')) {
+        let Some((key, value)) = term.split_once('=') else {
+            return Err(Failure::new(
+                exit::USAGE,
+                format!("`{term}` is no selector\n  help: write -l KEY=VALUE or -l KEY!=VALUE"),
+            ));
+        };
+        let (key, is_wanted) = key.strip_suffix('!').map_or((key.trim(), true), |key| (key.trim(), false));
+        let label = |id: &ObjectRef| base.objects.get(id).and_then(|object| object.metadata.labels.get(key));
+        let value = value.trim_start_matches('=').trim();
+        ids.retain(|id| label(id).is_some_and(|label| label == value) == is_wanted);
+    }
+    if ids.is_empty() {
+        return Err(Failure::new(exit::NOT_FOUND, format!("no object has the labels {}", selector.join(","))));
+    }
+    Ok(ids)
+}

@@ -1,0 +1,76 @@
+//! `setpoint pause` and `resume`: keep objects down, and let them up again.
+//!
+//! In: names. Out: a generation that says so. Not here: stopping or starting anything.
+//! The surprise: a pause belongs to a person, so `apply` keeps it; only `resume` or its own end lifts it.
+
+use chrono::{SecondsFormat, TimeDelta, Utc};
+
+use super::apply::{Start, Step, commit, lock, open, tell};
+use super::delete::Names;
+use super::{Failure, Global, Outcome, exit};
+use crate::desired::attempts::last_attempts;
+use crate::desired::{Author, edit};
+use crate::kind::units;
+
+/// Keep objects down, through applies and restarts
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    names: Names,
+    /// When the pause ends by itself [default: never]
+    #[arg(long = "for", value_name = "TIME")]
+    span: Option<units::Duration>,
+    /// Why; shown wherever the object is
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Let paused objects up again
+#[derive(Clone, Debug, clap::Args)]
+pub struct ResumeArgs {
+    #[command(flatten)]
+    names: Names,
+}
+
+/// Pauses.
+///
+/// # Errors
+/// When there is no such object, or the home cannot be written to.
+pub fn run(global: &Global, args: Args) -> Outcome {
+    let until = args.span.map(end_of).transpose()?;
+    let (home, store) = open(global)?;
+    let locked = lock(&store)?;
+    let ids = args.names.resolve(global, locked.base())?;
+    let author = Author { note: args.reason, ..Author::caller() };
+    let done = until.as_ref().map_or_else(|| String::from("paused"), |until| format!("paused until {until}"));
+    let draft = edit::pause(locked.base(), &ids, until, author);
+    commit(global, &home, locked, Step { draft, objects: &ids, done: &done, start: Start::IfRunning })
+}
+
+/// Resumes.
+///
+/// # Errors
+/// When there is no such object, or the home cannot be written to.
+pub fn resume(global: &Global, args: ResumeArgs) -> Outcome {
+    let (home, store) = open(global)?;
+    let locked = lock(&store)?;
+    let ids = args.names.resolve(global, locked.base())?;
+    match edit::resume(locked.base(), &ids, Author::caller(), &|id| last_attempts(&home, id)) {
+        Some(draft) => {
+            commit(global, &home, locked, Step { draft, objects: &ids, done: "resumed", start: Start::IfRunning })
+        }
+        None => {
+            tell(global, "Nothing was paused.");
+            Ok(exit::OK)
+        }
+    }
+}
+
+/// The end of a pause that begins now, in RFC 3339.
+fn end_of(span: units::Duration) -> Result<String, Failure> {
+    let end = TimeDelta::from_std(span.0).ok().and_then(|span| Utc::now().checked_add_signed(span));
+    let end = end.ok_or_else(|| {
+        Failure::new(exit::USAGE, "--for is too long\n  help: leave it out; a pause without an end lasts until resume")
+    })?;
+    Ok(end.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
