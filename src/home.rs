@@ -24,12 +24,14 @@ const SECRET_BYTES: usize = 32;
 pub enum HomeError {
     /// Nothing says where it is.
     #[error(
-        "no home folder: --home, $SETPOINT_HOME, $XDG_STATE_HOME and $HOME are all unset\n  help: give one with --home DIR"
+        "no home folder: --home, $SETPOINT_HOME, $XDG_STATE_HOME and $HOME are all unset\n  \
+         help: give one with --home DIR"
     )]
     NoPlace,
     /// It could not be made.
     #[error(
-        "the home {path} cannot be created: {source}\n  help: create it yourself (mkdir -m 700), or give another with --home DIR"
+        "the home {path} cannot be created: {source}\n  \
+         help: create it yourself (mkdir -m 700), or give another with --home DIR"
     )]
     Create {
         /// The folder.
@@ -45,7 +47,8 @@ pub enum HomeError {
     },
     /// It belongs to another user.
     #[error(
-        "the home {path} belongs to uid {owner}, and this is uid {caller}\n  help: run as that user, or give your own with --home DIR"
+        "the home {path} belongs to uid {owner}, and this is uid {caller}\n  \
+         help: run as that user, or give your own with --home DIR"
     )]
     NotOwned {
         /// The folder.
@@ -65,7 +68,8 @@ pub enum HomeError {
     },
     /// Locks and renames there are not what they are on a local disk.
     #[error(
-        "the home {path} lies on {filesystem}, where locks do not hold\n  help: give a folder on a local disk with --home DIR"
+        "the home {path} lies on {filesystem}, where locks do not hold\n  \
+         help: give a folder on a local disk with --home DIR"
     )]
     Remote {
         /// The folder.
@@ -75,7 +79,8 @@ pub enum HomeError {
     },
     /// A file that names the home or keys its revisions is gone, and other files are not.
     #[error(
-        "the home {path} has lost its file `{file}`; with a new one nothing that runs would be recognised\n  help: put the file back, or move the folder away and start afresh; what runs is left alone"
+        "the home {path} has lost its file `{file}`; with a new one nothing that runs would be recognised\n  \
+         help: put the file back, or move the folder away and start afresh; what runs is left alone"
     )]
     Lost {
         /// The folder.
@@ -101,7 +106,8 @@ pub enum HomeError {
     },
     /// No folder for a socket can be trusted.
     #[error(
-        "the home path {path} is too long for a socket, and no private folder for it could be made: {why}\n  help: use a home with a shorter path, or set XDG_RUNTIME_DIR"
+        "the home path {path} is too long for a socket, and no private folder for it could be made: {why}\n  \
+         help: use a home with a shorter path, or set XDG_RUNTIME_DIR"
     )]
     NoSocketFolder {
         /// The home.
@@ -276,8 +282,8 @@ impl Home {
 
     /// Where the controller listens: `controller.sock`, or a private runtime folder when that path is too long.
     ///
-    /// Runtime folders are `$XDG_RUNTIME_DIR/setpoint`, `/run/user/UID/setpoint` and `/tmp/setpoint-UID`; one that already
-    /// holds the socket wins, so that a client with another environment finds the same one.
+    /// Runtime folders are `$XDG_RUNTIME_DIR/setpoint`, `/run/user/UID/setpoint` and `/tmp/setpoint-UID`; one that
+    /// already holds the socket wins, so that a client with another environment finds the same one.
     ///
     /// # Errors
     /// When no runtime folder is there that only the caller can write to.

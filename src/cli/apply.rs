@@ -147,7 +147,8 @@ impl Args {
     fn check(&self, changes: &Changes) -> Result<(), Failure> {
         if let Some(expected) = self.expect.as_ref().filter(|expected| **expected != changes.plan) {
             let text = format!(
-                "the plan is {} now, not {expected}: the manifests or the desired state have changed since\n  help: review it again: setpoint diff {}",
+                "the plan is {} now, not {expected}: the manifests or the desired state have changed since\n  \
+                 help: review it again: setpoint diff {}",
                 changes.plan,
                 self.manifests.as_flags()
             );
@@ -167,7 +168,8 @@ impl Manifests {
     /// Loads the files. None when they are not valid, and the errors have been printed.
     pub(super) fn load(&self, global: &Global) -> Result<Option<Batch>, Failure> {
         if !global.selector.is_empty() {
-            let text = "-l does not go with -f: what is not selected could not be told from what is left over\n  help: name the files of the objects instead";
+            let text = "-l does not go with -f: what is not selected could not be told from what is left over\n  \
+             help: name the files of the objects instead";
             return Err(Failure::new(exit::USAGE, text));
         }
         load_files(global, &self.filename)

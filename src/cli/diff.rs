@@ -1,6 +1,7 @@
 //! `setpoint diff`: what apply would do.
 //!
-//! In: files and folders. Out: per object what would happen, which fields and why; a plan id. Exit 1 when anything would.
+//! In: files and folders. Out: per object what would happen, which fields and why; a plan id; exit 1 when anything
+//! would.
 //! Not here: comparing (`desired`). The surprise: it needs nothing: no controller, no lock, not even a home.
 
 use serde_json::json;

@@ -157,7 +157,9 @@ pub enum Refusal {
     Live(Vec<String>),
     /// Pruning something that is no whole set.
     #[error(
-        "--prune needs a whole folder, and {0} is not one: what is in no file could not be told from what is in another file\n  help: give the folder with -f, or name what should go: setpoint delete KIND/NAME"
+        "--prune needs a whole folder, and {0} is not one: what is in no file could not be told from what is in \
+         another file\n  \
+         help: give the folder with -f, or name what should go: setpoint delete KIND/NAME"
     )]
     PrunePart(String),
     /// Pruning while the desired state is not known whole.
@@ -165,7 +167,8 @@ pub enum Refusal {
     PruneBlind(Arc<str>),
     /// A set without a name.
     #[error(
-        "a set has a name of 1 to 4096 bytes without control characters\n  help: give --set NAME, or `set: NAME` in setpoint.yaml"
+        "a set has a name of 1 to 4096 bytes without control characters\n  \
+         help: give --set NAME, or `set: NAME` in setpoint.yaml"
     )]
     SetName,
 }

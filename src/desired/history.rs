@@ -56,7 +56,8 @@ pub enum NoVersion {
     },
     /// The generation is no longer kept, or not yet written.
     #[error(
-        "generation {asked} is not kept; there are {oldest} to {newest}\n  help: setpoint history {id} lists what there is"
+        "generation {asked} is not kept; there are {oldest} to {newest}\n  \
+         help: setpoint history {id} lists what there is"
     )]
     OutOfRange {
         /// Of which object.

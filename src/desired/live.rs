@@ -241,7 +241,8 @@ impl<'a> Pass<'a> {
             let names = left.iter().take(NAMED_MAX).copied().collect::<Vec<_>>().join(" ");
             let (path, count) = (&folder.path, left.len());
             self.warnings.push(format!(
-                "{path} no longer holds all of its objects; {count} left over and kept: {names}{more}; put the files back, or remove them for good: setpoint delete {names}"
+                "{path} no longer holds all of its objects; {count} left over and kept: {names}{more}; \
+                 put the files back, or remove them for good: setpoint delete {names}"
             ));
         }
         if let Listing::Unreadable { why } = &folder.listing {

@@ -18,7 +18,8 @@ pub const STDIN: &str = "stdin";
 /// Why a load cannot be applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "folders of several sets, or folders and single files, cannot be applied as one\n  help: apply them one after the other"
+    "folders of several sets, or folders and single files, cannot be applied as one\n  \
+     help: apply them one after the other"
 )]
 pub struct Mixed;
 

@@ -53,7 +53,8 @@ const FILE_SIZE_MAX: u64 = 1 << 30;
 pub enum StoreError {
     /// Somebody else is writing.
     #[error(
-        "{path} has been locked for {} s{}: nothing was changed\n  help: try again; if it stays locked, see what that process waits for",
+        "{path} has been locked for {} s{}: nothing was changed\n  \
+         help: try again; if it stays locked, see what that process waits for",
         LOCK_WAIT_MAX.as_secs(),
         holder.map(|pid| format!(" by pid {pid}")).unwrap_or_default()
     )]
@@ -65,7 +66,8 @@ pub enum StoreError {
     },
     /// Written by a newer binary.
     #[error(
-        "{path} has format {version}, and this binary knows {}: nothing was changed\n  help: use the newer setpoint that wrote it",
+        "{path} has format {version}, and this binary knows {}: nothing was changed\n  \
+         help: use the newer setpoint that wrote it",
         generation::VERSION
     )]
     Newer {
@@ -76,7 +78,8 @@ pub enum StoreError {
     },
     /// No generation can be read, and there are some.
     #[error(
-        "no generation in {path} can be read; the newest: {why}\n  help: restore the folder from a backup; what runs is left alone"
+        "no generation in {path} can be read; the newest: {why}\n  \
+         help: restore the folder from a backup; what runs is left alone"
     )]
     Damaged {
         /// The folder.
@@ -86,7 +89,8 @@ pub enum StoreError {
     },
     /// The generation that a draft was made from is no longer the current one.
     #[error(
-        "the desired state has moved on to generation {current}; this change was made for {planned}\n  help: run the command again"
+        "the desired state has moved on to generation {current}; this change was made for {planned}\n  \
+         help: run the command again"
     )]
     Stale {
         /// The number the draft would have.
@@ -96,7 +100,8 @@ pub enum StoreError {
     },
     /// The system said no.
     #[error(
-        "{path}: cannot {action}: {source}; nothing was changed\n  help: check that the disk is there, writable and not full"
+        "{path}: cannot {action}: {source}; nothing was changed\n  \
+         help: check that the disk is there, writable and not full"
     )]
     Io {
         /// The file or folder.
@@ -329,7 +334,7 @@ impl Locked {
             }
         }
         let numbers = self.store.numbers().unwrap_or_default();
-        // One place is for the generation about to be written. The base is kept, however many damaged ones are above it.
+        // One place is for the generation about to be written. The base is kept, however many damaged ones follow it.
         let surplus = (numbers.len() + 1).saturating_sub(GENERATIONS_MAX);
         for number in numbers.iter().take(surplus).filter(|number| **number != self.base.generation) {
             let _ = std::fs::remove_file(self.store.file(*number));

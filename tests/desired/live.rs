@@ -177,8 +177,8 @@ fn others_may_not_touch_what_a_controller_follows() {
          apply stdin web=b
          delete service/web
          pause service/web
-         undo service/web 1
          apply folder:$T/f web=c
+         undo service/web 1
          live folder:/g other=a
          delete service/web",
         expect![[r#"
@@ -200,13 +200,14 @@ fn others_may_not_touch_what_a_controller_follows() {
               help: edit or remove that file instead; the controller applies it by itself
             > pause service/web
             generation 2 by pause
-            > undo service/web 1
-            error: service/web is as it was in generation 1: nothing to undo
             > apply folder:$T/f web=c
             ~ service/web          restart       (run changed)
                 run      "a"  ->  "c"
-            p-66dd10: 0 add, 1 change, 0 remove, 0 left over
+            0 add, 1 change, 0 remove, 0 left over
             generation 3 by apply
+            > undo service/web 1
+            refused: service/web comes from $T/f/web.yaml, which a controller follows
+              help: edit or remove that file instead; the controller applies it by itself
             > live folder:/g other=a
               Add service/other: new
             generation 4 by live

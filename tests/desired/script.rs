@@ -29,7 +29,12 @@ pub fn check(script: &str, expected: expect_test::Expect) {
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let _ = writeln!(text, "> {}", words.join(" "));
-        text.push_str(&world.act(words[0], &words[1..]));
+        let said = world.act(words[0], &words[1..]);
+        // A plan id covers the name of the set, and this one is named after the temporary folder.
+        let is_plan = |line: &&str| line.starts_with("p-") && script.contains("$T");
+        for said in said.lines() {
+            let _ = writeln!(text, "{}", Some(said).filter(is_plan).map_or(said, |said| &said[10..]));
+        }
     }
     expected.assert_eq(&text.replace(world.folder.path().to_str().unwrap(), "$T"));
 }
