@@ -176,7 +176,7 @@ impl Draft {
                 uid: old.metadata.uid.clone(),
                 generation: self.next.generation,
                 at: self.next.at.clone(),
-                stop: registry::stop_rule(id.kind(), &old.spec).filter(|_| is_stopped).map(Into::into),
+                policy: registry::policy(id.kind(), &old.spec).filter(|_| is_stopped).map(Into::into),
             };
             self.next.tombstones.insert(id.clone(), tombstone);
         }

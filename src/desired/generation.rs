@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::engine::plan::StopRule;
+use crate::engine::plan::{LogLimits, Policy, StopRule};
 use crate::engine::{Cause, Coverage, ObjectRef};
 
 /// The format written by this binary.
@@ -223,22 +224,41 @@ pub struct StoredTombstone {
     /// How its instances are to be stopped. None: they are left alone, because somebody wished so or the kind was not
     /// known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop: Option<StoredStop>,
+    pub policy: Option<StoredPolicy>,
 }
 
-/// A stop rule.
+/// How something is stopped and logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StoredStop {
+pub struct StoredPolicy {
     /// The first signal, by number.
     pub signal: i32,
     /// How long until KILL, in milliseconds.
     pub grace_ms: u64,
+    /// A log file is closed at this many bytes.
+    pub log_max_size: u64,
+    /// How many log files are kept.
+    pub log_max_files: u32,
 }
 
-impl From<StopRule> for StoredStop {
-    fn from(rule: StopRule) -> StoredStop {
-        StoredStop { signal: rule.signal, grace_ms: u64::try_from(rule.grace.as_millis()).unwrap_or(u64::MAX) }
+impl From<Policy> for StoredPolicy {
+    fn from(policy: Policy) -> StoredPolicy {
+        StoredPolicy {
+            signal: policy.stop.signal,
+            grace_ms: u64::try_from(policy.stop.grace.as_millis()).unwrap_or(u64::MAX),
+            log_max_size: policy.log.max_size,
+            log_max_files: policy.log.max_files,
+        }
+    }
+}
+
+impl From<StoredPolicy> for Policy {
+    fn from(stored: StoredPolicy) -> Policy {
+        let grace = Duration::from_millis(stored.grace_ms).min(StopRule::GRACE_MAX);
+        Policy {
+            stop: StopRule { signal: stored.signal, grace },
+            log: LogLimits { max_size: stored.log_max_size, max_files: stored.log_max_files },
+        }
     }
 }
 

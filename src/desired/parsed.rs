@@ -6,12 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::generation::{Stored, StoredObject, StoredOverrides, StoredPause};
 use super::{registry, revision};
 use crate::engine::desired::{Overrides, Pause, Spec, Tombstone};
-use crate::engine::plan::StopRule;
 use crate::engine::{Cause, Desired, Object, ObjectRef, Timestamp};
 use crate::home::Key;
 
@@ -115,13 +113,8 @@ fn by_cause(stored: &BTreeMap<String, u32>) -> BTreeMap<Cause, u32> {
 
 fn tombstones(stored: &Stored) -> BTreeMap<ObjectRef, Tombstone> {
     let licence = |(id, stored): (&ObjectRef, &super::generation::StoredTombstone)| {
-        let stop = stored.stop?;
-        let grace = Duration::from_millis(stop.grace_ms).min(StopRule::GRACE_MAX);
-        let tombstone = Tombstone {
-            uid: stored.uid.as_str().into(),
-            generation: stored.generation,
-            stop: StopRule { signal: stop.signal, grace },
-        };
+        let policy = stored.policy?.into();
+        let tombstone = Tombstone { uid: stored.uid.as_str().into(), generation: stored.generation, policy };
         Some((id.clone(), tombstone))
     };
     stored.tombstones.iter().filter_map(licence).collect()

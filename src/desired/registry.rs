@@ -1,6 +1,6 @@
 //! What this folder needs to know about kinds, in one place.
 //!
-//! In: the name of a kind, a stored spec. Out: the parsed object, its stop rule, the effect of a changed field.
+//! In: the name of a kind, a stored spec. Out: the parsed object, its policy, the effect of a changed field.
 //! Not here: the kinds. The surprise: a kind this binary does not know is no error; its objects are left alone.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::engine::expand::Kind;
-use crate::engine::plan::StopRule;
+use crate::engine::plan::Policy;
 use crate::kind::{self, Effect, KindDef};
 
 /// A parsed spec.
@@ -25,11 +25,11 @@ pub fn parse(kind: &str, spec: &Value) -> Result<Arc<dyn Kind>, String> {
     }
 }
 
-/// How instances of such an object are stopped; none for a kind this binary does not know.
+/// How instances of such an object are stopped and logged; none for a kind this binary does not know.
 #[must_use]
-pub fn stop_rule(kind: &str, spec: &Value) -> Option<StopRule> {
+pub fn policy(kind: &str, spec: &Value) -> Option<Policy> {
     by_lower(kind)?;
-    Some(parse(kind, spec).map_or(StopRule::DEFAULT, |parsed| parsed.policy().stop))
+    Some(parse(kind, spec).map_or(Policy::DEFAULT, |parsed| parsed.policy()))
 }
 
 /// What a change of this top-level field does to a running process; a restart, when the kind is unknown here.

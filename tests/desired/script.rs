@@ -73,7 +73,7 @@ impl World {
             "tombstones" => {
                 let desired = to_engine(&self.store.read_current().unwrap(), self.home.key());
                 let line = |(id, tombstone): (&ObjectRef, &setpoint::engine::desired::Tombstone)| {
-                    format!("  {id} went with generation {}: {}\n", tombstone.generation, tombstone.stop)
+                    format!("  {id} went with generation {}: {}\n", tombstone.generation, tombstone.policy.stop)
                 };
                 desired.tombstones.iter().map(line).collect()
             }
