@@ -50,8 +50,7 @@ pub(super) fn decide(
     let is_foreign_killed = match_of == RevisionMatch::UnknownVersion && facts.is_off(Mutant::ForeignIsChanged);
     let is_asked = is_restart_asked(&case.object.overrides, &id.cause, alive.attempt)
         || (facts.is_off(Mutant::RestartForEver) && !case.object.overrides.restart.is_empty());
-    let ready_at = ready_at(alive);
-    let is_ready = alive.phase == Phase::Running && ready_at <= facts.now.boot;
+    let is_ready = is_ready(alive, facts.now.boot);
     if match_of == RevisionMatch::Changed || is_foreign_killed || is_asked {
         if is_ready {
             // Healthy ones go in turn; `roll` turns one of these into a stop.
@@ -71,10 +70,17 @@ pub(super) fn decide(
     if alive.phase == Phase::Frozen {
         return wait(id, Reason::Frozen);
     }
+    let at = ready_at(alive);
     if alive.phase == Phase::Running {
-        draft.wake(ready_at);
+        draft.wake(at);
     }
-    wait(id, Reason::NotReadyYet { at: ready_at })
+    wait(id, Reason::NotReadyYet { at })
+}
+
+/// True when it has lived for long enough; to the nanosecond, whenever somebody looks.
+#[must_use]
+pub fn is_ready(alive: &Alive, now: BootTime) -> bool {
+    alive.phase == Phase::Running && alive.since.after(READY_AFTER) <= now
 }
 
 /// True when a shim is up and the payload is not on its way out.
@@ -85,7 +91,7 @@ fn is_whole_process(phase: Phase) -> bool {
     }
 }
 
-/// When it counts as ready, rounded up.
+/// When to look whether it is ready, rounded up.
 fn ready_at(alive: &Alive) -> BootTime {
     let exact = alive.since.after(READY_AFTER).nanos();
     BootTime::from_nanos(exact.div_ceil(READY_STEP_NANOS).saturating_mul(READY_STEP_NANOS))
