@@ -3,10 +3,37 @@
 //! In: argv. Out: data on stdout, words on stderr, an exit code of the table in [`exit`]. Not here: any decision.
 //! The surprise: most verbs read the same facts the controller reads, so they work without one.
 
+pub mod apply;
+pub mod completion;
+pub mod controller;
+pub mod delete;
+pub mod describe;
+pub mod diff;
+pub mod events;
+pub mod explain;
+pub mod facts;
+pub mod get;
+pub mod history;
+pub mod init;
+pub mod logs;
+pub mod pause;
+pub mod restart;
+pub mod schema;
+pub mod tail;
+pub mod validate;
+pub mod wait;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use self::apply::{Handover, Start};
+use self::controller::Started;
+use crate::engine::Timestamp;
+use crate::home::Home;
 
 /// Exit codes: they are interface.
 pub mod exit {
@@ -101,16 +128,165 @@ pub struct Global {
     pub color: Color,
 }
 
+impl Global {
+    /// Flags as nobody gave them.
+    #[must_use]
+    pub fn quiet() -> Global {
+        Global {
+            home: None,
+            output: Format::Table,
+            selector: Vec::new(),
+            quiet: true,
+            verbose: false,
+            color: Color::Never,
+        }
+    }
+}
+
 /// setpoint: kubectl apply for one machine
 #[derive(Debug, Parser)]
-#[command(name = "setpoint", version, about)]
+#[command(name = "setpoint", version, about, disable_help_subcommand = true, arg_required_else_help = true)]
 struct Cli {
     #[command(flatten)]
     global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Init(init::Args),
+    Validate(validate::Args),
+    #[command(visible_alias = "plan")]
+    Diff(diff::Args),
+    Apply(apply::Args),
+    Delete(delete::Args),
+    Get(get::Args),
+    Describe(describe::Args),
+    Explain(explain::Args),
+    Schema(schema::Args),
+    Logs(logs::Args),
+    Events(events::Args),
+    Restart(restart::Args),
+    #[command(visible_alias = "stop")]
+    Pause(pause::Args),
+    #[command(visible_alias = "start")]
+    Resume(pause::ResumeArgs),
+    History(history::Args),
+    Undo(history::UndoArgs),
+    Wait(wait::Args),
+    Controller(controller::Args),
+    Completion(completion::Args),
+    /// Print the version
+    Version,
 }
 
 /// Parses argv, runs the verb, and says what went wrong.
 pub fn run() -> ExitCode {
-    let _cli = Cli::parse();
-    ExitCode::from(exit::OK)
+    let cli = Cli::parse();
+    let code = match dispatch(&cli.global, cli.verb) {
+        Ok(code) => code,
+        Err(failure) => {
+            // Nobody to tell when stderr is gone.
+            _ = writeln!(std::io::stderr(), "error: {}", failure.text);
+            failure.code
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch(global: &Global, verb: Verb) -> Outcome {
+    match verb {
+        Verb::Init(args) => init::run(global, args),
+        Verb::Validate(args) => validate::run(global, args),
+        Verb::Diff(args) => diff::run(global, args),
+        Verb::Apply(args) => apply::run(global, args),
+        Verb::Delete(args) => delete::run(global, args),
+        Verb::Get(args) => get::run(global, &args),
+        Verb::Describe(args) => describe::run(global, &args),
+        Verb::Explain(args) => explain::run(global, args),
+        Verb::Schema(args) => schema::run(global, args),
+        Verb::Logs(args) => logs::run(global, &args),
+        Verb::Events(args) => events::run(global, &args),
+        Verb::Restart(args) => restart::run(global, args),
+        Verb::Pause(args) => pause::run(global, args),
+        Verb::Resume(args) => pause::resume(global, args),
+        Verb::History(args) => history::run(global, args),
+        Verb::Undo(args) => history::undo(global, args),
+        Verb::Wait(args) => wait::run(global, &args),
+        Verb::Controller(args) => controller::run(global, args),
+        Verb::Completion(args) => completion::run(&args),
+        Verb::Version => print(&format!("setpoint {}\n", env!("CARGO_PKG_VERSION"))).map(|()| exit::OK),
+    }
+}
+
+/// Hands a new generation to whoever executes it.
+///
+/// # Errors
+/// When nobody can.
+pub fn hand_over(global: &Global, home: &Home, order: &Handover) -> Outcome {
+    match order.start {
+        Start::IfRunning => controller::nudge(home).map(|_| exit::OK),
+        Start::Once => controller::once(home, global.verbose),
+        Start::Background => {
+            if let Started::Now(pid) = controller::ensure(home, &[], global.verbose)? {
+                say(
+                    global,
+                    &format!("controller started in the background (pid {pid}); stop it: setpoint controller stop"),
+                );
+            } else {
+                controller::nudge(home)?;
+            }
+            Ok(exit::OK)
+        }
+    }
+}
+
+/// Prints data to stdout.
+///
+/// # Errors
+/// When it cannot be written; a reader that has gone ends the program quietly, as for any filter.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    ignore_closed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Ends the program quietly when nobody reads any more.
+///
+/// # Errors
+/// When writing failed for another reason.
+pub fn ignore_closed(written: std::io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::new(exit::FAILED, format!("cannot write: {error}"))),
+    }
+}
+
+/// Says something to the person, on stderr, unless they asked for quiet.
+pub fn say(global: &Global, text: &str) {
+    if !global.quiet {
+        // Nobody to tell when stderr is gone.
+        _ = writeln!(std::io::stderr(), "{text}");
+    }
+}
+
+/// A span as people write it: `500ms`, `90s`, `15m`, `2h`, `7d`.
+#[must_use]
+pub fn span(text: &str) -> Option<Duration> {
+    text.parse::<crate::kind::units::Duration>().ok().map(|duration| duration.0)
+}
+
+/// A moment in the zone of the machine, for people.
+#[must_use]
+pub fn local(at: Timestamp) -> String {
+    let seconds = i64::try_from(at.nanos() / 1_000_000_000).unwrap_or(0);
+    let moment = chrono::DateTime::from_timestamp(seconds, 0).unwrap_or_default();
+    moment.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Text of a service made safe for a terminal: control characters but tabs are shown, not obeyed.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

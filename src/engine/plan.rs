@@ -135,6 +135,8 @@ pub struct StopRule {
 impl StopRule {
     /// `SIGTERM`.
     pub const TERM: i32 = 15;
+    /// `SIGHUP`: a shim reads its policy again.
+    pub const HUP: i32 = 1;
     /// `SIGKILL`.
     pub const KILL: i32 = 9;
     /// The longest grace.

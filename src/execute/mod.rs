@@ -1,1 +1,11 @@
-//! TODO
+//! Carries out the actions of a plan: the only sender of signals and starter of processes, a shim apart.
+//!
+//! In: one action with everything it needs. Out: what came of it. Not here: choosing.
+//! The surprise: nothing here waits for a process. A start is answered over a pipe, an end by a pidfd.
+
+pub mod command;
+pub mod limits;
+pub mod lost;
+pub mod policy;
+pub mod signal;
+pub mod spawn;

@@ -73,7 +73,7 @@ fn a_daemon_that_ignores_the_stop_is_gone_after_the_grace() {
     send(shim.pid, Signal::TERM);
     let end = home.end(1);
     assert_eq!((end.how, end.asked, end.tree_seen, end.tree_left), (How::Signal(15), true, 5, 0));
-    assert_eq!(home.processes(), []);
+    assert_eq!(home.processes(), [0_u32; 0]);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn descendants_are_ended_before_the_exit_is_recorded() {
     until("it says so", || comm(shim.pid) == "sp-stopping" || !is_alive(shim.pid));
     let end = home.end(1);
     assert_eq!((end.how, end.asked, end.tree_seen, end.tree_left), (How::Code(3), false, 3, 0));
-    assert_eq!(home.processes(), []);
+    assert_eq!(home.processes(), [0_u32; 0]);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_full_pipe_never_hangs_a_stop() {
     send(shim.pid, Signal::TERM);
     let end = home.end(1);
     assert_eq!((end.how, end.asked, end.tree_left), (How::Signal(9), true, 0));
-    assert_eq!(home.processes(), []);
+    assert_eq!(home.processes(), [0_u32; 0]);
 }
 
 #[test]
@@ -180,5 +180,5 @@ fn a_tree_sixty_deep_is_gone() {
     send(shim.pid, Signal::TERM);
     let end = home.end(1);
     assert_eq!((end.how, end.tree_seen, end.tree_left), (How::Signal(9), 61, 0));
-    assert_eq!(home.processes(), []);
+    assert_eq!(home.processes(), [0_u32; 0]);
 }

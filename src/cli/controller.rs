@@ -1,0 +1,398 @@
+//! `setpoint controller`: the program that keeps things as written.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Failure, Format, Global, Outcome, exit};
+use crate::controller::{Options, RunError, request, run as run_controller};
+use crate::home::Home;
+use crate::observe::proc::ancestors;
+use crate::observe::{ProcTable, Table};
+use crate::record::argv;
+
+/// How long a controller may take to answer a question.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The variables by which processes are known as ours; a controller never has them.
+const MARKERS: [&str; 3] = ["SETPOINT_HOME", "SETPOINT_INSTANCE", "SETPOINT_ATTEMPT"];
+
+/// Run, start, stop or ask the controller
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Clone, Debug, Default, clap::Args)]
+struct RunArgs {
+    /// Keep this folder applied, at every change of a file
+    #[arg(short = 'f', long = "filename", value_name = "DIR")]
+    folders: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// In the foreground, until INT or TERM; services run on
+    Run(RunArgs),
+    /// In the background
+    Start {
+        #[command(flatten)]
+        run: RunArgs,
+        /// In the foreground instead
+        #[arg(long)]
+        foreground: bool,
+    },
+    /// End it; services run on
+    Stop {
+        /// Stop all services first
+        #[arg(long)]
+        all: bool,
+    },
+    /// End it and start it again; services run on
+    Restart(RunArgs),
+    /// What it says of itself; exit code 4 when none runs
+    Status,
+    /// What it logged
+    Logs {
+        /// Only the last lines
+        #[arg(short = 'n', long, visible_alias = "lines", value_name = "N", default_value_t = 50)]
+        tail: usize,
+        /// Go on as more is logged
+        #[arg(short, long)]
+        follow: bool,
+    },
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When a controller cannot run, start or be asked.
+pub fn run(global: &Global, args: Args) -> Outcome {
+    match args.verb.unwrap_or(Verb::Run(args.run)) {
+        Verb::Run(run) | Verb::Start { run, foreground: true } => foreground(global, &run),
+        Verb::Start { run, foreground: false } => start(global, &run.folders),
+        Verb::Stop { all } => stop(global, all),
+        Verb::Restart(run) => {
+            let folders = if run.folders.is_empty() { live_folders(global)? } else { run.folders };
+            stop(global, false)?;
+            start(global, &folders)
+        }
+        Verb::Status => status(global),
+        Verb::Logs { tail, follow } => super::tail::run(&open(global)?.controller_log(), tail, follow),
+    }
+}
+
+fn open(global: &Global) -> Result<Home, Failure> {
+    Home::open(global.home.as_deref()).map_err(|error| Failure::new(exit::FAILED, error.to_string()))
+}
+
+/// The shim this process runs under, if any: `service/web/0`.
+#[must_use]
+pub fn shim_above() -> Option<String> {
+    ancestors().iter().filter(|process| argv::is_comm(process.name.as_bytes())).find_map(|process| {
+        let bytes = ProcTable.argv(process.pid)?;
+        argv::parse(&bytes).map(|said| said.instance.to_owned())
+    })
+}
+
+fn refuse_under_shim() -> Result<(), Failure> {
+    let Some(instance) = shim_above() else { return Ok(()) };
+    let text = format!(
+        "this process runs inside {instance}, and a controller started here would end with it\n  \
+         help: start the controller from a terminal or a login script: setpoint controller start"
+    );
+    Err(Failure::new(exit::NO_CONTROLLER, text))
+}
+
+fn foreground(global: &Global, args: &RunArgs) -> Outcome {
+    refuse_under_shim()?;
+    if MARKERS.iter().skip(1).any(|name| std::env::var_os(name).is_some()) {
+        // Started from what a service left in an environment: begin anew without it.
+        let mut again = Command::new("/proc/self/exe");
+        again.arg0("setpoint").args(std::env::args_os().skip(1));
+        MARKERS.iter().for_each(|name| _ = again.env_remove(name));
+        again.arg("--home").arg(open(global)?.root());
+        return Err(Failure::new(exit::FAILED, format!("cannot begin anew: {}", again.exec())));
+    }
+    crate::execute::limits::close_inherited();
+    // The background one is told to answer on its stdout, which nothing else writes to.
+    let is_background = std::env::var_os(BACKGROUND).is_some();
+    let ready = is_background.then(|| {
+        let copy = rustix::io::fcntl_dupfd_cloexec(std::io::stdout(), 3).ok();
+        release_stdout();
+        copy.map(File::from)
+    });
+    let folders = folders(&args.folders)?;
+    let options = Options {
+        folders,
+        is_once: false,
+        is_watched: !is_background,
+        is_verbose: global.verbose,
+        ready: ready.flatten(),
+    };
+    match run_controller(&open(global)?, options) {
+        Ok(()) => Ok(exit::OK),
+        Err(error @ RunError::Already { .. }) => {
+            let help = "help: setpoint controller status, or another home with --home";
+            Err(Failure::new(exit::REFUSED, format!("{error}\n  {help}")))
+        }
+        Err(error) => Err(Failure::new(exit::FAILED, error.to_string())),
+    }
+}
+
+/// Told to a controller that is started in the background.
+const BACKGROUND: &str = "SETPOINT_BACKGROUND";
+
+fn release_stdout() {
+    if let Ok(null) = File::options().write(true).open("/dev/null") {
+        _ = rustix::stdio::dup2_stdout(null.as_fd());
+    }
+}
+
+fn folders(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let canonical = |path: &PathBuf| {
+        let failed = |error| {
+            let text = format!(
+                "the folder {} cannot be watched: {error}\n  help: name a folder that is there",
+                path.display()
+            );
+            Failure::new(exit::USAGE, text)
+        };
+        let folder = path.canonicalize().map_err(failed)?;
+        if folder.is_dir() { Ok(folder) } else { Err(failed(std::io::ErrorKind::NotADirectory.into())) }
+    };
+    given.iter().map(canonical).collect()
+}
+
+/// Starts one in the background; says so when one runs already.
+fn start(global: &Global, given: &[PathBuf]) -> Outcome {
+    let home = open(global)?;
+    match ensure(&home, &folders(given)?, global.verbose)? {
+        Started::Now(pid) => super::say(
+            global,
+            &format!("controller started in the background (pid {pid}); stop it: setpoint controller stop"),
+        ),
+        Started::Before(pid) => super::say(global, &format!("a controller runs already (pid {pid})")),
+    }
+    Ok(exit::OK)
+}
+
+/// Whether a controller had to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// Yes; its pid.
+    Now(u64),
+    /// One ran already; its pid.
+    Before(u64),
+}
+
+/// Sees to it that a controller answers.
+///
+/// # Errors
+/// When none runs and none can be started here.
+pub fn ensure(home: &Home, folders: &[PathBuf], is_verbose: bool) -> Result<Started, Failure> {
+    if let Some(pid) = ping(home)? {
+        return Ok(Started::Before(pid));
+    }
+    refuse_under_shim()?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("setpoint").arg("--home").arg(home.root()).args(["controller", "run"]);
+    for folder in folders {
+        command.arg("-f").arg(folder);
+    }
+    if is_verbose {
+        command.arg("--verbose");
+    }
+    MARKERS.iter().for_each(|name| _ = command.env_remove(name));
+    command.env(BACKGROUND, "1").current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    crate::execute::limits::own_session(&mut command);
+    let failed =
+        |error: std::io::Error| Failure::new(exit::FAILED, format!("the controller cannot be started: {error}"));
+    let mut child = command.spawn().map_err(failed)?;
+    let mut word = [0; 6];
+    let is_ready = child.stdout.take().is_some_and(|mut out| out.read_exact(&mut word).is_ok());
+    if is_ready {
+        return Ok(Started::Now(u64::from(child.id())));
+    }
+    let mut text = String::new();
+    if let Some(mut err) = child.stderr.take() {
+        _ = err.read_to_string(&mut text);
+    }
+    let ended = child.wait().map_err(failed)?;
+    if ended.code() == Some(i32::from(exit::REFUSED)) {
+        // Another one was quicker; it answers as soon as it has looked around.
+        for _ in 0..200 {
+            if let Some(pid) = ping(home)? {
+                return Ok(Started::Before(pid));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    let text = text.trim().trim_start_matches("error: ");
+    Err(Failure::new(exit::FAILED, format!("the controller did not start: {text}\n  help: setpoint controller logs")))
+}
+
+/// The pid of the controller that answers, if one does.
+///
+/// # Errors
+/// When one is there and does not answer.
+pub fn ping(home: &Home) -> Result<Option<u64>, Failure> {
+    match asked(home, "ping", &json!({}), Some(PATIENCE))? {
+        Ok(answer) => Ok(answer.map(|answer| answer.get("pid").and_then(Value::as_u64).unwrap_or(0))),
+        // It died with the question in its queue.
+        Err(error) if is_dying(&error) => Ok(None),
+        Err(error) => Err(mute(home, &error)),
+    }
+}
+
+/// Has a running controller read everything again. False when none runs.
+///
+/// # Errors
+/// When one is there and does not answer.
+pub fn nudge(home: &Home) -> Result<bool, Failure> {
+    Ok(ask(home, "controller.reload", &json!({}), Some(PATIENCE))?.is_some())
+}
+
+fn is_dying(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+fn asked(
+    home: &Home,
+    method: &str,
+    params: &Value,
+    patience: Option<Duration>,
+) -> Result<std::io::Result<Option<Value>>, Failure> {
+    let socket = request::socket(home).map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    Ok(request::ask(&socket, method, params, patience))
+}
+
+fn ask(home: &Home, method: &str, params: &Value, patience: Option<Duration>) -> Result<Option<Value>, Failure> {
+    asked(home, method, params, patience)?.map_err(|error| mute(home, &error))
+}
+
+fn mute(home: &Home, error: &std::io::Error) -> Failure {
+    let pid = crate::controller::run::pid_of(home).map_or(String::new(), |pid| format!(" (pid {pid})"));
+    Failure::new(
+        exit::FAILED,
+        format!("the controller{pid} does not answer: {error}\n  help: setpoint controller logs"),
+    )
+}
+
+fn stop(global: &Global, all: bool) -> Outcome {
+    let home = open(global)?;
+    let patience = if all { None } else { Some(PATIENCE) };
+    match ask(&home, "controller.stop", &json!({ "all": all }), patience) {
+        Ok(Some(_)) => {
+            wait_for_lock(&home);
+            super::say(
+                global,
+                if all {
+                    "all services and the controller are stopped"
+                } else {
+                    "the controller is stopped; services run on"
+                },
+            );
+            Ok(exit::OK)
+        }
+        Ok(None) if all => stop_without(global, &home),
+        Ok(None) => {
+            super::say(global, "no controller runs");
+            Ok(exit::OK)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The folders that the running controller keeps applied.
+fn live_folders(global: &Global) -> Result<Vec<PathBuf>, Failure> {
+    let status = ask(&open(global)?, "controller.status", &json!({}), Some(PATIENCE))?.unwrap_or_default();
+    let folders = status.get("folders").and_then(Value::as_array);
+    Ok(folders.into_iter().flatten().filter_map(Value::as_str).map(PathBuf::from).collect())
+}
+
+/// Services run on without a controller, so one is needed to stop them.
+fn stop_without(global: &Global, home: &Home) -> Outcome {
+    ensure(home, &[], global.verbose)?;
+    ask(home, "controller.stop", &json!({ "all": true }), None)?;
+    wait_for_lock(home);
+    super::say(global, "all services are stopped");
+    Ok(exit::OK)
+}
+
+/// The answer comes a moment before the end; who starts another one must not meet the old.
+fn wait_for_lock(home: &Home) {
+    if let Ok(file) = File::open(home.controller_lock()) {
+        // The kernel lets go of the lock when the process ends, however it ends.
+        _ = rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared);
+    }
+}
+
+fn status(global: &Global) -> Outcome {
+    let home = open(global)?;
+    let Some(status) = ask(&home, "controller.status", &json!({}), Some(PATIENCE))? else {
+        let last = std::fs::read_to_string(home.state_json()).ok();
+        if global.output == Format::Json {
+            super::print(&format!("{:#}\n", json!({ "running": false })))?;
+        }
+        let since = last.map_or("", |_| "; services it started run on");
+        let text =
+            format!("no controller runs for {}{since}\n  help: setpoint controller start", home.root().display());
+        return Err(Failure::new(exit::NO_CONTROLLER, text));
+    };
+    match global.output {
+        Format::Json => super::print(&format!("{status:#}\n"))?,
+        Format::Yaml | Format::Table | Format::Wide | Format::Name => super::print(&words(&home, &status))?,
+    }
+    Ok(exit::OK)
+}
+
+fn words(home: &Home, status: &Value) -> String {
+    let text = |key: &str| match status.get(key) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let counts = status.get("instances").and_then(Value::as_object);
+    let counts: Vec<String> = counts.into_iter().flatten().map(|(state, count)| format!("{count} {state}")).collect();
+    let problems = status.get("problems").and_then(Value::as_array);
+    let problems: String =
+        problems.into_iter().flatten().filter_map(Value::as_str).map(|p| format!("  ! {p}\n")).collect();
+    format!(
+        "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\ngeneration   {}\ninstances    {}\n{problems}",
+        text("pid"),
+        text("version"),
+        home.root().display(),
+        text("started_at"),
+        text("last_heartbeat"),
+        text("heartbeat_count"),
+        text("generation"),
+        if counts.is_empty() { "none".to_owned() } else { counts.join(", ") },
+    )
+}
+
+/// One pass in the foreground: takes the lock for as long as there is something to do.
+///
+/// # Errors
+/// When a controller cannot run here.
+pub fn once(home: &Home, is_verbose: bool) -> Outcome {
+    refuse_under_shim()?;
+    let options = Options { is_once: true, is_verbose, ..Options::default() };
+    match run_controller(home, options) {
+        Ok(()) => Ok(exit::OK),
+        // It has been recorded; whoever runs takes it from there.
+        Err(RunError::Already { .. }) => nudge(home).map(|_| exit::OK),
+        Err(error) => Err(Failure::new(exit::FAILED, error.to_string())),
+    }
+}

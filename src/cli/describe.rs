@@ -1,0 +1,183 @@
+//! `setpoint describe`: the whole story of an object, the two lines a tired reader needs first.
+
+use std::fmt::Write;
+
+use super::facts::{self, Facts, age};
+use super::{Failure, Format, Global, Outcome, exit};
+use crate::controller::journal;
+use crate::engine::plan::{Decision, Reason};
+use crate::engine::{InstanceId, ObjectRef, State, Timestamp};
+use crate::home::Home;
+use crate::observe::records::{self, Read};
+use crate::record::attempt::How;
+
+/// How many attempts of an instance are told.
+const ATTEMPTS_SHOWN: u32 = 5;
+
+/// How many events are told.
+const EVENTS_SHOWN: usize = 10;
+
+/// Tell the whole story of an object, Why and Do first
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// KIND/NAME, KIND NAME or a unique NAME
+    #[arg(required = true, value_name = "OBJECT")]
+    objects: Vec<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When an object does not exist or the home cannot be read.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let (home, facts) = facts::read(global)?;
+    let objects = facts.named(&args.objects)?;
+    if matches!(global.output, Format::Json | Format::Yaml) {
+        let items: Vec<_> = objects.iter().map(|object| facts.to_json(object)).collect();
+        super::print(&format!("{:#}\n", serde_json::json!({ "items": items })))?;
+        return Ok(exit::OK);
+    }
+    let Some(home) = home else { return Ok(exit::OK) };
+    let texts: Vec<String> = objects.iter().map(|object| story(&home, &facts, object)).collect();
+    super::print(&texts.join("\n"))?;
+    Ok(exit::OK)
+}
+
+fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
+    let (state, decision) = facts.state(object);
+    let (ready, all) = facts.ready(object);
+    let mut text = String::new();
+    // Writing into a String cannot fail.
+    _ = writeln!(text, "{object}  {state}  {ready}/{all} ready");
+    _ = writeln!(text, "Why:  {}", why(home, facts, decision));
+    _ = writeln!(text, "Do:   {}", advice(object, state));
+    text.push('\n');
+    about(&mut text, facts, object);
+    for decision in facts.decisions(object) {
+        instance(&mut text, home, facts, decision);
+    }
+    let events: Vec<_> = journal::read(&home.events())
+        .into_iter()
+        .filter(|event| {
+            event.subject.strip_prefix(object.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+        .collect();
+    if !events.is_empty() {
+        text.push_str("\nEvents:\n");
+    }
+    for event in events.iter().skip(events.len().saturating_sub(EVENTS_SHOWN)) {
+        _ = writeln!(text, "  {}  {:<20} {}  {}", event.time, event.kind, event.subject, event.text);
+    }
+    text
+}
+
+fn why(home: &Home, facts: &Facts, decision: Option<&Decision>) -> String {
+    let Some(decision) = decision else { return "no replica is wanted".to_owned() };
+    let mut text = decision.because.to_string();
+    if let Some(next) = facts.next(decision) {
+        _ = write!(text, "; next at {next}");
+    }
+    let is_trouble =
+        matches!(decision.because, Reason::BackingOff { .. } | Reason::GaveUp { .. } | Reason::Completed { .. });
+    if is_trouble && let Some(line) = super::logs::last_line(home, &decision.id) {
+        _ = write!(text, "; last line: \"{line}\"");
+    }
+    text
+}
+
+/// What a person would most likely want to do next.
+fn advice(object: &ObjectRef, state: State) -> String {
+    match state {
+        State::Ready | State::Running | State::Done | State::Starting => {
+            format!("setpoint logs {object} -f   |   setpoint restart {object}   |   setpoint pause {object}")
+        }
+        State::Backoff | State::Failed => {
+            format!("setpoint logs {object} --previous   |   setpoint restart {object}   |   setpoint pause {object}")
+        }
+        State::GaveUp => format!("setpoint logs {object} --previous   then   setpoint restart {object}"),
+        State::Halted => format!("setpoint logs {object} --previous   then edit it, or   setpoint undo {object}"),
+        State::Paused => format!("setpoint resume {object}"),
+        State::Stopped => {
+            format!("write replicas: 1 in its manifest to start it; setpoint explain {}.replicas", object.kind())
+        }
+        State::Stopping | State::Lingering => "wait; what does not stop is killed when its grace is over".to_owned(),
+        State::Frozen => "kill -CONT its pid to thaw it".to_owned(),
+        State::Stray => "apply a manifest of its name, or end its shim by hand: kill PID of the shim below".to_owned(),
+        State::Waiting | State::Unknown => "setpoint controller status   |   setpoint controller logs".to_owned(),
+    }
+}
+
+fn about(text: &mut String, facts: &Facts, object: &ObjectRef) {
+    let Some(stored) = facts.stored.objects.get(object) else {
+        text.push_str("It is in no generation of the desired state.\n");
+        return;
+    };
+    let meta = &stored.metadata;
+    _ = writeln!(text, "Set:         {}{}", meta.set, if meta.leftover { " (left over)" } else { "" });
+    _ = writeln!(text, "Source:      {}", meta.source);
+    _ = writeln!(text, "Generation:  {}", meta.generation);
+    for (key, value) in &meta.labels {
+        _ = writeln!(text, "Label:       {key}={value}");
+    }
+    text.push_str("Spec:\n");
+    let spec = serde_yaml::to_string(&stored.spec).unwrap_or_default();
+    for line in spec.lines() {
+        _ = writeln!(text, "  {line}");
+    }
+}
+
+fn instance(text: &mut String, home: &Home, facts: &Facts, decision: &Decision) {
+    let id = &decision.id;
+    _ = writeln!(text, "\nInstance {id}  {}  {}", decision.state(), decision.because);
+    if let Some(alive) = facts.alive(id) {
+        _ = writeln!(text, "  process {}, shim {}, revision {}", alive.payload, alive.shim.pid, alive.revision);
+        if !alive.tree.is_empty() && decision.state() == State::Stopping || decision.state() == State::Lingering {
+            let names: Vec<String> = alive.tree.iter().map(|m| format!("{} ({})", m.name, m.proc.pid)).collect();
+            _ = writeln!(text, "  still there: {}", names.join(", "));
+        }
+    }
+    let newest = facts.backoff.0.get(id).map_or(0, |last| last.number);
+    for number in (newest.saturating_sub(ATTEMPTS_SHOWN - 1).max(1)..=newest).rev() {
+        if let Ok(Some(read)) = records::attempt_of(&home.records(id), number) {
+            attempt(text, id, &read);
+        }
+    }
+}
+
+fn attempt(text: &mut String, _id: &InstanceId, read: &Read) {
+    let last = &read.attempt;
+    let Some(_) = read.birth else {
+        _ = writeln!(text, "  attempt {}: its record is damaged", last.number);
+        return;
+    };
+    let born = super::local(last.started_wall);
+    let Some(end) = &read.end else {
+        _ = writeln!(text, "  attempt {}: started {born}, {} ago", last.number, age(last.started_wall));
+        return;
+    };
+    let lived = crate::engine::BootTime::from_nanos(end.at_boot_ns).since(last.started);
+    let how = match &end.how {
+        How::Code(code) => format!("exit {code}"),
+        How::Signal(signal) => format!("signal {signal}"),
+        How::NotStarted(why) => format!("not started ({why})"),
+        How::Lost => "exit unknown".to_owned(),
+    };
+    let asked = if end.asked { ", as asked" } else { "" };
+    let tree = if end.tree_seen > 0 { format!(", {} of {} left", end.tree_left, end.tree_seen) } else { String::new() };
+    let seconds = lived.as_secs_f64();
+    _ = writeln!(text, "  attempt {}: started {born}, {how} after {seconds:.1} s{asked}{tree}", last.number);
+    if end.log_dropped > 0 {
+        _ = writeln!(text, "    {} log lines could not be written", end.log_dropped);
+    }
+    _ = Timestamp::default();
+}
+
+/// Fails where an instance is named that does not exist.
+///
+/// # Errors
+/// When there is no such instance.
+pub fn instance_of(facts: &Facts, word: &str) -> Result<InstanceId, Failure> {
+    let id: InstanceId = word.parse().map_err(|e| Failure::new(exit::USAGE, format!("`{word}`: {e}")))?;
+    let is_known = facts.backoff.0.contains_key(&id) || facts.plan.decisions.iter().any(|d| d.id == id);
+    if is_known { Ok(id) } else { Err(Failure::new(exit::NOT_FOUND, format!("there is no instance `{word}`"))) }
+}

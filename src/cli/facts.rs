@@ -1,0 +1,222 @@
+//! The facts that verbs show: read anew from the process table and the files, with or without a controller.
+//!
+//! In: a home. Out: every object with what became of it, and why. Not here: printing.
+//! The surprise: states come from the same plan a controller would make now, so what `get` says and what a controller
+//! does cannot differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{Failure, Global, exit};
+use crate::controller::look::fresh;
+use crate::controller::report::rfc3339;
+use crate::desired::generation::{Stored, StoredObject};
+use crate::desired::{Store, parsed, resolve};
+use crate::engine::backoff::{Attempt, End};
+use crate::engine::plan::{Decision, Reason};
+use crate::engine::{Backoff, Coverage, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, reconcile};
+use crate::home::Home;
+use crate::observe::{Clock, clock};
+
+/// Everything that can be known at one moment.
+#[derive(Debug)]
+pub struct Facts {
+    /// The desired state as stored.
+    pub stored: Stored,
+    /// What was seen.
+    pub observed: Observed,
+    /// The last attempts.
+    pub backoff: Backoff,
+    /// What a controller would do now.
+    pub plan: Plan,
+    /// The moment.
+    pub now: Now,
+}
+
+/// Reads everything. A home that does not exist reads as an empty one.
+///
+/// # Errors
+/// When the home or its desired state cannot be read.
+pub fn read(global: &Global) -> Result<(Option<Home>, Facts), Failure> {
+    let home = Home::open_existing(global.home.as_deref()).map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
+    let clock = Clock::new().map_err(|e| Failure::new(exit::FAILED, format!("/proc cannot be read: {e}")))?;
+    let facts = match &home {
+        Some(home) => of(home, &clock)?,
+        None => {
+            let stored = Stored::empty();
+            let now = clock.now();
+            let plan = Plan { generation: 0, decisions: Vec::new(), wake_at: None };
+            Facts { stored, observed: Observed::empty(), backoff: Backoff::default(), plan, now }
+        }
+    };
+    Ok((home, facts))
+}
+
+/// Reads everything of one home.
+///
+/// # Errors
+/// When its desired state cannot be read.
+pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
+    let failed = |error: crate::desired::StoreError| Failure::new(exit::FAILED, error.to_string());
+    let stored = Store::open(home).read_current().map_err(failed)?;
+    let desired = parsed::to_engine(&stored, home.key());
+    let (observed, backoff) = fresh(home, clock);
+    let now = clock.now();
+    let plan = reconcile(&desired, &observed, &backoff, &now);
+    Ok(Facts { stored, observed, backoff, plan, now })
+}
+
+impl Facts {
+    /// Every object there is: desired, still ending, or stray.
+    #[must_use]
+    pub fn objects(&self) -> BTreeSet<ObjectRef> {
+        let decided = self.plan.decisions.iter().map(|decision| decision.id.object.clone());
+        self.stored.objects.keys().cloned().chain(decided).collect()
+    }
+
+    /// The objects that these words mean; all when there are none.
+    ///
+    /// # Errors
+    /// When a word means no object, or more than one.
+    pub fn named(&self, words: &[String]) -> Result<Vec<ObjectRef>, Failure> {
+        let known = self.objects();
+        if words.is_empty() {
+            return Ok(known.into_iter().collect());
+        }
+        if let [kind] = words
+            && let Some(def) = crate::kind::find_spoken(kind)
+        {
+            return Ok(known.into_iter().filter(|id| id.kind() == def.lower).collect());
+        }
+        resolve::resolve(&known, words).map_err(|error| Failure::new(exit::NOT_FOUND, error.to_string()))
+    }
+
+    /// The decisions about an object.
+    pub fn decisions<'a>(&'a self, object: &'a ObjectRef) -> impl Iterator<Item = &'a Decision> + 'a {
+        let start = self.plan.decisions.partition_point(|decision| decision.id.object < *object);
+        self.plan.decisions.iter().skip(start).take_while(move |decision| decision.id.object == *object)
+    }
+
+    /// The state of an object: the worst of its instances.
+    #[must_use]
+    pub fn state<'a>(&'a self, object: &'a ObjectRef) -> (State, Option<&'a Decision>) {
+        let worst = self.decisions(object).max_by_key(|decision| (decision.state(), std::cmp::Reverse(&decision.id)));
+        match worst {
+            Some(decision) => (decision.state(), Some(decision)),
+            None => (State::Stopped, None),
+        }
+    }
+
+    /// How many instances are ready, and how many there are.
+    #[must_use]
+    pub fn ready(&self, object: &ObjectRef) -> (usize, usize) {
+        let ready = |decision: &&Decision| matches!(decision.state(), State::Ready | State::Halted | State::Done);
+        (self.decisions(object).filter(ready).count(), self.decisions(object).count())
+    }
+
+    /// True when every label given as `key=value` or `key!=value` fits.
+    #[must_use]
+    pub fn is_selected(&self, object: &ObjectRef, selector: &[String]) -> bool {
+        let empty = BTreeMap::new();
+        let labels = self.stored.objects.get(object).map_or(&empty, |stored| &stored.metadata.labels);
+        selector.iter().flat_map(|text| text.split(',')).all(|term| match term.split_once("!=") {
+            Some((key, value)) => labels.get(key).is_none_or(|has| has != value),
+            None => match term.split_once('=') {
+                Some((key, value)) => labels.get(key).is_some_and(|has| has == value.trim_start_matches('=')),
+                None => labels.contains_key(term),
+            },
+        })
+    }
+
+    /// An object in the shape of `get -o json`.
+    #[must_use]
+    pub fn to_json(&self, object: &ObjectRef) -> Value {
+        let (state, decision) = self.state(object);
+        let next = decision.and_then(|decision| self.next(decision));
+        let instances: Vec<Value> = self.decisions(object).map(|decision| self.instance_json(decision)).collect();
+        let reason = decision.map_or_else(|| "no replica is wanted".to_owned(), |d| d.because.to_string());
+        let status = json!({ "state": state.to_string(), "reason": reason, "next": next, "instances": instances });
+        let Some(stored) = self.stored.objects.get(object) else {
+            let kind = crate::kind::find_spoken(object.kind()).map_or(object.kind(), |def| def.kind);
+            let metadata = json!({ "name": object.name() });
+            let api = "setpoint/v1";
+            return json!({ "apiVersion": api, "kind": kind, "metadata": metadata, "spec": {}, "status": status });
+        };
+        let StoredObject { api_version, kind, metadata, spec, overrides: _ } = stored.as_ref();
+        let metadata = json!({
+            "name": metadata.name, "uid": metadata.uid, "labels": metadata.labels, "annotations": metadata.annotations,
+            "set": metadata.set, "source": metadata.source, "layer": metadata.layer, "generation": metadata.generation,
+        });
+        json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec, "status": status })
+    }
+
+    fn instance_json(&self, decision: &Decision) -> Value {
+        let last = self.backoff.0.get(&decision.id);
+        let alive = self.alive(&decision.id);
+        let ended = last.and_then(|last| match &last.end {
+            End::Ended { exit, .. } => Some(exit.to_string()),
+            End::Open => None,
+        });
+        json!({
+            "name": decision.id.to_string(),
+            "state": decision.state().to_string(),
+            "reason": decision.because.to_string(),
+            "attempt": last.map(|last| last.number),
+            "pid": alive.filter(|alive| alive.payload > 0).map(|alive| alive.payload),
+            "shimPid": alive.map(|alive| alive.shim.pid),
+            "since": alive.and(last).map(|last| rfc3339(last.started_wall)),
+            "restarts": last.map_or(0, |last| last.number.saturating_sub(1)),
+            "ready": matches!(decision.state(), State::Ready | State::Halted),
+            "lastExit": ended.or_else(|| alive.and_then(|_| self.before(last))),
+        })
+    }
+
+    fn before(&self, _last: Option<&Attempt>) -> Option<String> {
+        None
+    }
+
+    /// The live process of an instance, if one was seen.
+    #[must_use]
+    pub fn alive(&self, id: &InstanceId) -> Option<&crate::engine::observed::Alive> {
+        match self.observed.sightings.get(id).map(|sighting| &sighting.sight) {
+            Some(Sight::Seen(alive)) => Some(alive),
+            Some(Sight::Absent | Sight::Unreadable { .. }) | None => None,
+        }
+    }
+
+    /// When something happens next by itself, RFC 3339.
+    #[must_use]
+    pub fn next(&self, decision: &Decision) -> Option<String> {
+        let at = match &decision.because {
+            Reason::NotReadyYet { at } => *at,
+            Reason::BackingOff { until, .. } | Reason::Refused { until, .. } => *until,
+            Reason::Paused { until: Some(until), .. } => return Some(rfc3339(*until)),
+            _ => return None,
+        };
+        let ahead = u64::try_from(at.since(self.now.boot).as_nanos()).unwrap_or(u64::MAX);
+        Some(rfc3339(crate::engine::Timestamp::from_nanos(self.now.wall.nanos().saturating_add(ahead))))
+    }
+
+    /// Words about what could not be seen; nothing when all was.
+    #[must_use]
+    pub fn gaps(&self) -> Option<String> {
+        let partial = |coverage: &Coverage| match coverage {
+            Coverage::Partial { why } => Some(why.to_string()),
+            Coverage::Whole => None,
+        };
+        partial(&self.stored.coverage).or_else(|| partial(&self.observed.coverage))
+    }
+}
+
+/// How long ago a moment was, in one unit: `42s`, `3m`, `5h`, `12d`.
+#[must_use]
+pub fn age(at: crate::engine::Timestamp) -> String {
+    let seconds = at.until(clock::wall()).as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

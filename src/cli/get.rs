@@ -1,0 +1,156 @@
+//! `setpoint get`: what there is, in a table or for programs.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use serde_json::json;
+
+use super::facts::{self, Facts, age};
+use super::{Failure, Format, Global, Outcome, exit};
+use crate::engine::{InstanceId, ObjectRef, State};
+
+/// How often `-w` looks.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// List objects and what became of them
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// KIND, KIND/NAME, KIND NAME or a unique NAME; all objects when left out
+    #[arg(value_name = "OBJECT")]
+    objects: Vec<String>,
+    /// Go on and print every change
+    #[arg(short, long)]
+    watch: bool,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When an object does not exist or the home cannot be read.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let mut before = String::new();
+    loop {
+        let (_, facts) = facts::read(global)?;
+        let text = show(global, &facts, args)?;
+        if text != before {
+            super::print(&text)?;
+            before = text;
+        }
+        if let Some(gap) = facts.gaps() {
+            super::say(global, &format!("warning: not everything could be seen: {gap}"));
+        }
+        if !args.watch {
+            return Ok(exit::OK);
+        }
+        std::thread::sleep(WATCH);
+    }
+}
+
+fn show(global: &Global, facts: &Facts, args: &Args) -> Result<String, Failure> {
+    // `all` is what people type who know kubectl.
+    let words = if args.objects == ["all"] { &[][..] } else { &args.objects };
+    let mut objects = facts.named(words)?;
+    objects.retain(|object| facts.is_selected(object, &global.selector));
+    Ok(match global.output {
+        Format::Table => table(facts, &objects, false),
+        Format::Wide => table(facts, &objects, true),
+        Format::Name => objects.iter().map(|object| format!("{object}\n")).collect(),
+        Format::Json => {
+            let items: Vec<_> = objects.iter().map(|object| facts.to_json(object)).collect();
+            format!("{:#}\n", json!({ "items": items }))
+        }
+        Format::Yaml => yaml(facts, &objects)?,
+    })
+}
+
+fn yaml(facts: &Facts, objects: &[ObjectRef]) -> Result<String, Failure> {
+    let text =
+        |object| serde_yaml::to_string(&facts.to_json(object)).map_err(|e| Failure::new(exit::FAILED, e.to_string()));
+    let documents: Vec<String> = objects.iter().map(text).collect::<Result<_, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
+/// The longest note that stays on the line of its object.
+const NOTE_MAX: usize = 80;
+
+/// A table of objects; `is_wide` adds a line for each instance.
+#[must_use]
+pub fn table(facts: &Facts, objects: &[ObjectRef], is_wide: bool) -> String {
+    if objects.is_empty() {
+        return "There is nothing yet. Write a manifest (setpoint init) and apply it: setpoint apply -f manifests/\n"
+            .to_owned();
+    }
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(["NAME", "STATE", "READY", "RESTARTS", "SINCE", "PID", "WHY"]);
+    for object in objects {
+        let (state, decision) = facts.state(object);
+        let (ready, all) = facts.ready(object);
+        let first = facts.decisions(object).find_map(|d| facts.alive(&d.id).map(|alive| (d.id.clone(), alive.payload)));
+        let restarts: u32 = facts.decisions(object).map(|d| restarts(facts, &d.id)).sum();
+        let why = match (state, decision) {
+            (State::Ready, _) | (_, None) => String::new(),
+            (_, Some(decision)) => short(&decision.because.to_string()),
+        };
+        let pid = first.as_ref().filter(|(_, pid)| *pid > 0).map_or_else(|| "-".to_owned(), |(_, pid)| pid.to_string());
+        let since = first.map_or_else(|| "-".to_owned(), |(id, _)| since(facts, &id));
+        let cells =
+            [object.to_string(), state.to_string(), format!("{ready}/{all}"), restarts.to_string(), since, pid, why];
+        table.add_row(cells);
+        if is_wide {
+            add_instances(&mut table, facts, object);
+        }
+    }
+    trimmed(&table)
+}
+
+fn add_instances(table: &mut Table, facts: &Facts, object: &ObjectRef) {
+    for decision in facts.decisions(object) {
+        let alive = facts.alive(&decision.id);
+        let pid = alive.map_or_else(|| "-".to_owned(), |alive| format!("{} (shim {})", alive.payload, alive.shim.pid));
+        table.add_row([
+            format!("  {}", decision.id.cause),
+            decision.state().to_string(),
+            String::new(),
+            restarts(facts, &decision.id).to_string(),
+            since(facts, &decision.id),
+            pid,
+            short(&decision.because.to_string()),
+        ]);
+    }
+}
+
+/// The table without the blanks that end its lines.
+pub(super) fn trimmed(table: &Table) -> String {
+    table.lines().map(|line| format!("{}\n", line.trim_start_matches(' ').trim_end())).collect()
+}
+
+fn restarts(facts: &Facts, id: &InstanceId) -> u32 {
+    facts.backoff.0.get(id).map_or(0, |last| last.number.saturating_sub(1))
+}
+
+fn since(facts: &Facts, id: &InstanceId) -> String {
+    match (facts.alive(id), facts.backoff.0.get(id)) {
+        (Some(_), Some(last)) => age(last.started_wall),
+        _ => "-".to_owned(),
+    }
+}
+
+fn short(text: &str) -> String {
+    if text.chars().count() <= NOTE_MAX {
+        return text.to_owned();
+    }
+    text.chars().take(NOTE_MAX - 1).chain(['…']).collect()
+}
+
+/// True when people read stdout.
+#[must_use]
+pub fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Flushes stdout; a reader that has gone is no error.
+pub fn flush() {
+    _ = std::io::stdout().flush();
+}

@@ -1,0 +1,164 @@
+//! `setpoint wait`: until objects are ready, stopped or gone.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use super::facts::{self, Facts};
+use super::{Failure, Global, Outcome, exit};
+use crate::engine::{ObjectRef, State};
+use crate::home::Home;
+use crate::observe::Clock;
+
+/// How often is looked; slower where a look is dear.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How often at the least.
+const LOOK_MAX: Duration = Duration::from_millis(1000);
+
+/// Wait until objects are ready, stopped or gone
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// KIND/NAME, KIND NAME or a unique NAME
+    #[arg(required = true, value_name = "OBJECT")]
+    objects: Vec<String>,
+    /// What to wait for
+    #[arg(long = "for", value_enum, default_value_t)]
+    goal: Goal,
+    /// How long at most; then exit code 124
+    #[arg(long, default_value = "10m", value_name = "SPAN")]
+    timeout: String,
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Goal {
+    /// All replicas are ready; ends with 1 when that will not come by itself.
+    #[default]
+    Ready,
+    /// It has ended, well or not.
+    Done,
+    /// Nothing of it runs.
+    Stopped,
+    /// It is gone, from the desired state and from the machine.
+    Deleted,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When an object does not exist, or the time is up.
+pub fn run(global: &Global, args: &Args) -> Outcome {
+    let patience = super::span(&args.timeout).ok_or_else(|| {
+        Failure::new(
+            exit::USAGE,
+            format!("--timeout is `{}`, which is no span\n  help: write 30s, 10m or 2h", args.timeout),
+        )
+    })?;
+    let (home, facts) = facts::read(global)?;
+    let objects = match facts.named(&args.objects) {
+        Ok(objects) => objects,
+        Err(error) if args.goal == Goal::Deleted && error.code == exit::NOT_FOUND => return Ok(exit::OK),
+        Err(error) => return Err(error),
+    };
+    let Some(home) = home else { return Ok(exit::OK) };
+    until(global, &home, &objects, args.goal, patience)
+}
+
+/// Waits until all of them are ready.
+///
+/// # Errors
+/// As [`until`].
+pub fn ready(global: &Global, home: &Home, objects: &[ObjectRef], patience: Duration) -> Outcome {
+    until(global, home, objects, Goal::Ready, patience)
+}
+
+/// Waits until all of them are gone.
+///
+/// # Errors
+/// As [`until`].
+pub fn gone(global: &Global, home: &Home, objects: &[ObjectRef], patience: Duration) -> Outcome {
+    until(global, home, objects, Goal::Deleted, patience)
+}
+
+/// How far one object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// There.
+    Reached,
+    /// On its way.
+    Coming,
+    /// It will not come by itself.
+    Hopeless,
+}
+
+/// Waits until all of them are there, and says what changes meanwhile.
+///
+/// # Errors
+/// When the desired state cannot be read, or the time is up.
+pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, patience: Duration) -> Outcome {
+    let clock = Clock::new().map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
+    let begin = Instant::now();
+    let mut told: BTreeMap<ObjectRef, State> = BTreeMap::new();
+    loop {
+        let look = Instant::now();
+        let facts = facts::of(home, &clock)?;
+        let progress = |object: &ObjectRef| progress(&facts, object, goal);
+        for object in objects {
+            let (state, decision) = facts.state(object);
+            if told.insert(object.clone(), state) != Some(state) && told.len() <= TOLD_MAX {
+                let why = decision.map_or(String::new(), |decision| format!("  {}", decision.because));
+                super::say(global, &format!("{object}  {state} after {:.1}s{why}", begin.elapsed().as_secs_f64()));
+            }
+        }
+        let all: Vec<Progress> = objects.iter().map(progress).collect();
+        if all.iter().all(|progress| *progress == Progress::Reached) {
+            return Ok(exit::OK);
+        }
+        if all.contains(&Progress::Hopeless) && !all.contains(&Progress::Coming) {
+            return Ok(exit::FAILED);
+        }
+        if begin.elapsed() >= patience {
+            let waiting = objects.iter().zip(&all).filter(|(_, p)| **p == Progress::Coming).map(|(o, _)| o.to_string());
+            let names: Vec<String> = waiting.take(5).collect();
+            let text = format!(
+                "not in time: {}\n  help: setpoint describe {}",
+                names.join(", "),
+                names.first().map_or("", String::as_str)
+            );
+            return Err(Failure::new(exit::TIMED_OUT, text));
+        }
+        // A look at thousands of processes must not compete with what it waits for.
+        std::thread::sleep(look.elapsed().saturating_mul(5).clamp(LOOK, LOOK_MAX));
+    }
+}
+
+/// How many objects are told about one by one.
+const TOLD_MAX: usize = 100;
+
+fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
+    let (state, _) = facts.state(object);
+    let is_there = |reached: bool| if reached { Progress::Reached } else { Progress::Coming };
+    let alive = facts.decisions(object).filter(|decision| facts.observed.sightings.contains_key(&decision.id)).count();
+    match goal {
+        Goal::Ready => match state {
+            State::Ready | State::Done => Progress::Reached,
+            State::Stopped if facts.stored.objects.contains_key(object) => Progress::Reached,
+            State::GaveUp | State::Failed | State::Halted | State::Paused | State::Stray | State::Stopped => {
+                Progress::Hopeless
+            }
+            State::Starting
+            | State::Running
+            | State::Stopping
+            | State::Waiting
+            | State::Backoff
+            | State::Frozen
+            | State::Lingering
+            | State::Unknown => Progress::Coming,
+        },
+        Goal::Done => is_there(matches!(state, State::Done | State::Failed | State::GaveUp | State::Stopped)),
+        Goal::Stopped => is_there(alive == 0),
+        Goal::Deleted => is_there(alive == 0 && !facts.stored.objects.contains_key(object)),
+    }
+}

@@ -1,0 +1,123 @@
+//! Carries out a plan.
+//!
+//! In: a plan of the present generation. Out: its actions done or queued. Not here: choosing any of them.
+//! The surprise: an action that fails is no news for the next pass by itself; what it failed on is looked at again.
+
+use std::io;
+
+use super::core::Core;
+use crate::engine::plan::{Action, Decision, Policy, StopRule};
+use crate::engine::{InstanceId, Now, Plan, ProcId};
+use crate::execute::lost::{self, Declared};
+use crate::execute::policy;
+use crate::execute::signal::{self, Sent};
+
+impl Core {
+    /// Carries out every action. True when another pass would find something new at once.
+    pub(super) fn act(&mut self, plan: &Plan, now: &Now) -> bool {
+        let mut is_more = false;
+        // A plan of an older generation is never carried out.
+        if plan.generation != self.desired.generation {
+            return true;
+        }
+        for Decision { id, action, because: _ } in &plan.decisions {
+            let Some(action) = action else { continue };
+            is_more |= match action {
+                Action::Spawn(spawn) => {
+                    self.starts.queue(id, spawn.clone(), plan.generation, now.boot, &mut self.observed);
+                    false
+                }
+                Action::Stop { shim, policy } => self.stop(id, shim, policy, now),
+                Action::EndTree { tree, signal } => {
+                    for member in tree.iter() {
+                        let sent = signal::send_to(&self.table, &member.proc, *signal);
+                        self.note_failed(id, &format!("{} ({})", member.name, member.proc.pid), sent);
+                    }
+                    if let Some(sighting) = self.observed.sightings.get_mut(id) {
+                        sighting.tree_asked.get_or_insert(now.boot);
+                    }
+                    self.doubt(id);
+                    false
+                }
+                Action::RecordLost { attempt } => self.record_lost(id, *attempt, now),
+                Action::SetPolicy { shim, policy } => self.set_policy(id, shim, policy),
+            };
+        }
+        is_more
+    }
+
+    /// Starts what is queued, as far as there is room.
+    pub(super) fn start_queued(&mut self, now: &Now) {
+        while let Some((id, spawn, generation)) = self.starts.next() {
+            let begun = self.starter.start(&id, &spawn, generation).and_then(|pending| {
+                self.watch.add_answer(&id, pending.answer)?;
+                Ok(pending.child)
+            });
+            match begun {
+                Ok(child) => self.starts.flies(id, spawn.attempt, child),
+                Err(error) => {
+                    tracing::warn!(instance = %id, "cannot be started: {error}");
+                    self.refuse(&id, &error.to_string());
+                    self.doubts.insert(id, (now.boot.after(crate::engine::converge::REFUSED_RETRY), 0));
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, id: &InstanceId, shim: &ProcId, policy: &Policy, now: &Now) -> bool {
+        // The shim reads this before it stops; if it cannot be written, the shim goes by what it has.
+        _ = policy::write_if_new(&self.home.records(id), policy);
+        let sent = self.signal(id, shim, StopRule::TERM);
+        let is_gone = matches!(sent, Ok(Sent::Gone));
+        self.note_failed(id, "its shim", sent);
+        if let Some(sighting) = self.observed.sightings.get_mut(id) {
+            sighting.stop_asked.get_or_insert(now.boot);
+        }
+        if is_gone {
+            self.doubt(id);
+        }
+        false
+    }
+
+    fn record_lost(&mut self, id: &InstanceId, attempt: u32, now: &Now) -> bool {
+        let is_asked = self.observed.sightings.get(id).is_some_and(|s| s.stop_asked.is_some());
+        match lost::declare(&self.home, id, attempt, is_asked, now) {
+            Ok(Declared::Lost) => self.look_once(id) || !self.doubts.is_empty(),
+            Ok(Declared::Busy) => {
+                self.doubt(id);
+                false
+            }
+            Err(error) => {
+                self.refuse(id, &format!("its record cannot be written: {error}"));
+                true
+            }
+        }
+    }
+
+    fn set_policy(&mut self, id: &InstanceId, shim: &ProcId, policy: &Policy) -> bool {
+        if let Err(error) = policy::write_if_new(&self.home.records(id), policy) {
+            self.tell_once(format!("{id}: its policy file cannot be written: {error}"));
+            return false;
+        }
+        let sent = self.signal(id, shim, StopRule::HUP);
+        self.note_failed(id, "its shim", sent);
+        if let Some(sighting) = self.observed.sightings.get_mut(id) {
+            sighting.policy = Some(*policy);
+        }
+        true
+    }
+
+    /// Through the pidfd that watches it, or one made for this.
+    fn signal(&self, id: &InstanceId, proc: &ProcId, signal: i32) -> io::Result<Sent> {
+        match self.watch.pidfd(id, proc) {
+            Some(fd) => signal::send(fd, signal),
+            None => signal::send_to(&self.table, proc, signal),
+        }
+    }
+
+    fn note_failed(&mut self, id: &InstanceId, whom: &str, sent: io::Result<Sent>) {
+        if let Err(error) = sent {
+            self.tell_once(format!("{id}: {whom} cannot be signalled: {error}"));
+        }
+    }
+}

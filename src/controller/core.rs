@@ -1,0 +1,266 @@
+//! The memory of a controller, and one pass over it.
+//!
+//! In: what was seen and what is desired. Out: actions carried out, until a pass has nothing more to do.
+//! Not here: waiting for the next event ([`super::run`]), looking ([`super::look`]), acting ([`super::act`]).
+//! The surprise: everything kept here may be lost at any instant. A successor finds the same by looking, and at worst
+//! asks again for a stop that was asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::journal::Journal;
+use super::starts::Starts;
+use super::watch::Watch;
+use crate::desired::generation::Stored;
+use crate::desired::parsed::Parsed;
+use crate::desired::{Store, StoreError};
+use crate::engine::converge::Facts;
+use crate::engine::desired::{Overrides, Pause};
+use crate::engine::{
+    Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, audit, reconcile,
+};
+use crate::execute::spawn::Starter;
+use crate::home::Home;
+use crate::observe::{Clock, ProcTable};
+
+/// How often processes are listed although nothing has happened.
+pub const RELIST: Duration = Duration::from_secs(60);
+
+/// The most passes in a row without an event; each has to have changed something.
+const PASSES_MAX: usize = 8;
+
+/// How many problems are remembered.
+const PROBLEMS_MAX: usize = 20;
+
+/// How many different troubles are told apart.
+const TOLD_MAX: usize = 1000;
+
+/// A controller at work.
+#[derive(Debug)]
+pub struct Core {
+    pub(super) home: Home,
+    pub(super) clock: Clock,
+    pub(super) table: ProcTable,
+    pub(super) starter: Starter,
+    pub(super) store: Store,
+    pub(super) parsed: Parsed,
+    pub(super) stored: Arc<Stored>,
+    pub(super) desired: Desired,
+    pub(super) observed: Observed,
+    pub(super) backoff: Backoff,
+    pub(super) watch: Watch,
+    pub(super) starts: Starts,
+    /// Instances to look at again, with when and how often that was tried.
+    pub(super) doubts: BTreeMap<InstanceId, (BootTime, u32)>,
+    pub(super) relist_at: BootTime,
+    pub(super) plan: Plan,
+    pub(super) journal: Journal,
+    /// Everything is to be stopped before this controller ends.
+    pub(super) is_draining: bool,
+    /// Told once, not at every pass.
+    pub(super) told: BTreeSet<String>,
+    /// What a person should know, newest last.
+    pub(super) problems: Vec<String>,
+    /// How often everything was looked at.
+    pub(super) looks: u64,
+    /// Something was reported since this was last asked.
+    pub(super) is_news: bool,
+}
+
+impl Core {
+    /// A controller that has looked once.
+    ///
+    /// # Errors
+    /// When the desired state cannot be read, or `/proc` or epoll are not to be had.
+    pub fn new(home: Home, nofile_soft: u64) -> Result<Core, StoreError> {
+        let root = home.root().to_owned();
+        let failed = |action, source: io::Error| StoreError::Io { path: root.clone(), action, source };
+        let clock = Clock::new().map_err(|error| failed("read which boot this is", error))?;
+        let watch = Watch::new().map_err(|error| failed("watch processes", error))?;
+        let store = Store::open(&home);
+        let stored = Arc::new(store.read_current()?);
+        let mut parsed = Parsed::default();
+        let desired = parsed.to_engine(&stored, home.key());
+        let starter = Starter { home: home.clone(), boot_id: clock.boot_id().as_str().to_owned(), nofile_soft };
+        let mut core = Core {
+            journal: Journal::open(&home.events()),
+            home,
+            clock,
+            table: ProcTable,
+            starter,
+            store,
+            parsed,
+            stored,
+            desired,
+            observed: Observed { coverage: Coverage::Whole, sightings: BTreeMap::new() },
+            backoff: Backoff::default(),
+            watch,
+            starts: Starts::default(),
+            doubts: BTreeMap::new(),
+            relist_at: BootTime::default(),
+            plan: Plan { generation: 0, decisions: Vec::new(), wake_at: None },
+            is_draining: false,
+            told: BTreeSet::new(),
+            problems: Vec::new(),
+            looks: 0,
+            is_news: true,
+        };
+        core.look_everywhere();
+        Ok(core)
+    }
+
+    /// Reads the desired state again, if there is a newer one.
+    pub fn refresh(&mut self) {
+        let newest = self.store.numbers().ok().and_then(|numbers| numbers.last().copied());
+        if newest == Some(self.stored.generation) && self.desired.coverage == Coverage::Whole {
+            return;
+        }
+        match self.store.read_current() {
+            Ok(stored) => {
+                tracing::info!(
+                    generation = stored.generation,
+                    objects = stored.objects.len(),
+                    "read the desired state"
+                );
+                self.stored = Arc::new(stored);
+                self.desired = self.parsed.to_engine(&self.stored, self.home.key());
+                self.starts.forget_queued(&mut self.observed);
+            }
+            // What ran before keeps running: the last good generation stays.
+            Err(error) => self.tell_once(format!("the desired state cannot be read: {error}")),
+        }
+    }
+
+    /// Decides and acts until there is nothing more to do at once. Returns when to wake at the latest.
+    pub fn settle(&mut self) -> BootTime {
+        let mut wake_at = self.relist_at;
+        for _ in 0..PASSES_MAX {
+            let now = self.clock.now();
+            self.look_again(&now);
+            let plan = self.decide(&now);
+            let is_more = self.act(&plan, &now);
+            self.start_queued(&now);
+            wake_at = [plan.wake_at, self.doubts.values().map(|(due, _)| *due).min(), Some(self.relist_at)]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(self.relist_at);
+            self.plan = plan;
+            if !is_more {
+                break;
+            }
+            // Whatever is still due comes with the next turn of the loop, at once.
+            wake_at = now.boot;
+        }
+        wake_at
+    }
+
+    fn decide(&mut self, now: &Now) -> Plan {
+        let drained = self.is_draining.then(|| drained(&self.desired));
+        let desired = drained.as_ref().unwrap_or(&self.desired);
+        let mut plan = reconcile(desired, &self.observed, &self.backoff, now);
+        let facts = Facts { desired, observed: &self.observed, backoff: &self.backoff, now, mutant: Mutant::None };
+        // A plan that breaks a rule of its own is a defect of ours. It is not carried out: what runs keeps running.
+        let broken = audit(&plan, &facts);
+        if let Some(first) = broken.first() {
+            self.tell_once(format!("a plan broke its own rule and was not carried out: {first}; please report this"));
+            for decision in &mut plan.decisions {
+                if broken.iter().any(|violation| violation.id.as_ref().is_none_or(|id| *id == decision.id)) {
+                    decision.action = None;
+                }
+            }
+        }
+        self.report(&plan);
+        plan
+    }
+
+    /// True when nothing is under way and nothing is to be done.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.starts.is_empty() && self.plan.decisions.iter().all(|decision| decision.action.is_none())
+    }
+
+    /// Stops everything, without changing what is desired.
+    pub fn drain(&mut self) {
+        self.is_draining = true;
+        self.starts.forget_queued(&mut self.observed);
+    }
+
+    /// True when nothing of what is desired runs any more.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let is_ours = |id: &InstanceId| self.desired.objects.contains_key(&id.object);
+        self.starts.is_empty() && !self.observed.sightings.keys().any(is_ours)
+    }
+
+    pub(super) fn tell_once(&mut self, text: String) {
+        if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
+            tracing::error!("{text}");
+            self.note_problem(text);
+        }
+    }
+
+    /// Keeps something a person should know, for `controller status`.
+    pub fn note_problem(&mut self, text: String) {
+        if self.problems.len() >= PROBLEMS_MAX {
+            self.problems.remove(0);
+        }
+        self.problems.push(text);
+        self.is_news = true;
+    }
+
+    /// Becomes readable when [`Core::notice`] has something to notice.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn watch_fd(&self) -> io::Result<OwnedFd> {
+        self.watch.fd()
+    }
+
+    /// Starts what is queued, without deciding anew.
+    pub fn start_more(&mut self) {
+        let now = self.clock.now();
+        self.start_queued(&now);
+    }
+
+    /// True while everything is being stopped.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// How often everything was looked at.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.looks
+    }
+
+    /// True when something was reported since the last time.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.is_news)
+    }
+
+    /// The generation it works by.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.desired.generation
+    }
+}
+
+/// The same desired state with everything paused.
+fn drained(desired: &Desired) -> Desired {
+    let pause = Pause { by: "setpoint controller stop --all".into(), reason: None, until: None };
+    let paused = |object: &Arc<Object>| {
+        let overrides = Overrides { paused: Some(pause.clone()), ..object.overrides.clone() };
+        Arc::new(Object { overrides, ..(**object).clone() })
+    };
+    Desired {
+        generation: desired.generation,
+        coverage: desired.coverage.clone(),
+        objects: desired.objects.iter().map(|(id, object)| (id.clone(), paused(object))).collect(),
+        tombstones: desired.tombstones.clone(),
+    }
+}

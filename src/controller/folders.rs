@@ -1,0 +1,225 @@
+//! Live folders, and the desired state itself, watched for changes.
+//!
+//! In: file events, which are hints, and a slow net. Out: new generations, and a note to the loop for each.
+//! Not here: what a folder means ([`crate::desired::live`]). The surprise: all of it happens on a thread of its own,
+//! so that a slow disk or a broken file never delays supervision.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::desired::{Store, StoreError, Stored, attempts, live, manifests};
+use crate::engine::ObjectRef;
+use crate::home::Home;
+use crate::load::{Cache, load_folder};
+
+/// How often folders are read although nothing was heard of them.
+const NET: Duration = Duration::from_secs(30);
+
+/// How long a file must have been gone.
+const GONE_FOR: Duration = Duration::from_secs(2);
+
+/// A file that does not parse is read again after this, in case it was being written.
+const HALF_WRITTEN: Duration = Duration::from_millis(50);
+
+/// What the loop is told.
+#[derive(Debug)]
+pub enum Note {
+    /// There may be a new generation.
+    Desired,
+    /// A person should know.
+    Problem(String),
+}
+
+enum Hint {
+    Look,
+    Desired,
+    Folder,
+}
+
+/// The thread.
+#[derive(Debug)]
+pub struct Worker {
+    hints: Sender<Hint>,
+}
+
+impl Worker {
+    /// Starts watching.
+    ///
+    /// # Errors
+    /// When no thread can be had.
+    pub fn start(home: Home, folders: Vec<PathBuf>, notes: UnboundedSender<Note>) -> io::Result<Worker> {
+        let (hints, heard) = channel();
+        let work = Work::new(home, folders, notes, hints.clone());
+        std::thread::Builder::new().name("folders".to_owned()).spawn(move || work.run(&heard))?;
+        Ok(Worker { hints })
+    }
+
+    /// Has everything read again.
+    pub fn look(&self) {
+        _ = self.hints.send(Hint::Look);
+    }
+}
+
+struct Work {
+    home: Home,
+    store: Store,
+    readers: Vec<Reader>,
+    notes: UnboundedSender<Note>,
+    watcher: Option<RecommendedWatcher>,
+    watched: BTreeMap<PathBuf, u64>,
+    vanished: BTreeMap<ObjectRef, Instant>,
+    warned: BTreeSet<String>,
+}
+
+/// A live folder with what was read of it before.
+struct Reader {
+    path: PathBuf,
+    is_user_layer: bool,
+    cache: Cache,
+}
+
+impl Work {
+    fn new(home: Home, folders: Vec<PathBuf>, notes: UnboundedSender<Note>, hints: Sender<Hint>) -> Work {
+        let desired = home.desired();
+        let hear = move |event: notify::Result<notify::Event>| {
+            let is_noise = |event: &notify::Event| event.kind.is_access() && !event.need_rescan();
+            let hint = match &event {
+                Ok(event) if is_noise(event) => return,
+                Ok(event) if event.paths.iter().all(|path| path.starts_with(&desired)) => Hint::Desired,
+                Ok(_) | Err(_) => Hint::Folder,
+            };
+            // Nobody listens any more when the controller ends.
+            _ = hints.send(hint);
+        };
+        let store = Store::open(&home);
+        let live = |path, is_user_layer| Reader { path, is_user_layer, cache: Cache::default() };
+        let mut readers: Vec<Reader> = folders.into_iter().map(|path| live(path, false)).collect();
+        readers.push(live(home.jobs(), true));
+        let watcher = notify::recommended_watcher(hear).ok();
+        let (watched, vanished, warned) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Work { home, store, readers, notes, watcher, watched, vanished, warned }
+    }
+
+    fn run(mut self, heard: &Receiver<Hint>) {
+        let mut is_due = true;
+        loop {
+            self.arm();
+            if is_due && let Err(error) = self.apply() {
+                self.tell(error.to_string());
+            }
+            let confirm = self.vanished.values().min().map(|since| (*since + GONE_FOR).duration_since(Instant::now()));
+            match heard.recv_timeout(confirm.map_or(NET, |wait| wait.min(NET))) {
+                Ok(first) => {
+                    let hints: Vec<Hint> = std::iter::once(first).chain(heard.try_iter()).collect();
+                    is_due = hints.iter().any(|hint| matches!(hint, Hint::Look | Hint::Folder));
+                    if hints.iter().any(|hint| matches!(hint, Hint::Desired)) {
+                        self.note(Note::Desired);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    is_due = true;
+                    self.note(Note::Desired);
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn note(&self, note: Note) {
+        // A loop that has ended wants no notes.
+        _ = self.notes.send(note);
+    }
+
+    fn tell(&mut self, text: String) {
+        if self.warned.len() < 1000 && self.warned.insert(text.clone()) {
+            tracing::warn!("{text}");
+            self.note(Note::Problem(text));
+        }
+    }
+
+    /// Watches what is there now. A folder that is not is noticed by the net.
+    fn arm(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let desired = (self.home.desired(), RecursiveMode::NonRecursive);
+        let folders = self.readers.iter().map(|reader| (reader.path.clone(), RecursiveMode::Recursive));
+        for (path, mode) in folders.chain([desired]) {
+            let inode = std::fs::metadata(&path).ok().map(|meta| std::os::unix::fs::MetadataExt::ino(&meta));
+            match inode {
+                Some(inode) if self.watched.get(&path) != Some(&inode) => {
+                    _ = watcher.unwatch(&path);
+                    if watcher.watch(&path, mode).is_ok() {
+                        self.watched.insert(path, inode);
+                    }
+                }
+                Some(_) => {}
+                None => _ = self.watched.remove(&path),
+            }
+        }
+    }
+
+    fn apply(&mut self) -> Result<(), StoreError> {
+        // Most looks find nothing new; only one that does takes the lock.
+        let base = self.store.read_current()?;
+        let mut folders: Vec<live::Folder> = Vec::new();
+        for at in 0..self.readers.len() {
+            folders.extend(self.read(at, &base));
+        }
+        let now = Instant::now();
+        let confirmed: BTreeSet<ObjectRef> = self
+            .vanished
+            .iter()
+            .filter(|(_, since)| now.duration_since(**since) >= GONE_FOR)
+            .map(|(id, _)| id.clone())
+            .collect();
+        let attempts = |object: &ObjectRef| attempts::last_attempts(&self.home, object);
+        let planned = |base: &_| live::plan(base, &folders, &confirmed, &attempts);
+        let failed = |source| StoreError::Io { path: self.home.root().to_owned(), action: "draw an id in", source };
+        let mut outcome = planned(&base).map_err(failed)?;
+        if outcome.draft.is_some() {
+            let mut locked = self.store.lock(&|_| {})?;
+            outcome = planned(locked.base()).map_err(failed)?;
+            if let Some(draft) = outcome.draft.take() {
+                let next = locked.commit(draft)?;
+                tracing::info!(
+                    generation = next.generation,
+                    changes = outcome.changes.len(),
+                    "applied the live folders"
+                );
+                self.note(Note::Desired);
+            }
+        }
+        self.vanished.retain(|id, _| outcome.unconfirmed.contains(id));
+        for id in outcome.unconfirmed {
+            self.vanished.entry(id).or_insert(now);
+        }
+        for warning in outcome.warnings {
+            self.tell(warning);
+        }
+        Ok(())
+    }
+
+    /// Reads one folder; twice when a file of it does not parse.
+    fn read(&mut self, at: usize, base: &Stored) -> Option<live::Folder> {
+        let reader = self.readers.get_mut(at)?;
+        if reader.is_user_layer && !reader.path.exists() {
+            return None;
+        }
+        let mut reading = load_folder(&reader.path, &mut reader.cache);
+        if !reading.is_whole {
+            std::thread::sleep(HALF_WRITTEN);
+            reading = load_folder(&reader.path, &mut reader.cache);
+        }
+        let folder = manifests::live_folder(base, reader.path.clone(), &reading, reader.is_user_layer);
+        let broken = reading.files.iter().flat_map(|file| &file.problems).chain(&reading.listing);
+        for problem in broken.map(|problem| problem.render(true, false)).collect::<Vec<_>>() {
+            self.tell(problem);
+        }
+        Some(folder)
+    }
+}

@@ -1,0 +1,278 @@
+//! Keeps what was seen up to date, one instance at a time where that is enough.
+//!
+//! In: an end, an answer, a doubt, or a minute gone by. Out: sightings and last attempts. Not here: deciding.
+//! The surprise: whenever one look cannot tell, the instance is put among the doubts and looked at again with a
+//! listing of all processes, a little later each time.
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::core::{Core, RELIST};
+use super::watch::Sign;
+use crate::engine::observed::{Phase, Refused};
+use crate::engine::{BootTime, Coverage, InstanceId, Now, Observed, Sight, Sighting};
+use crate::execute::signal;
+use crate::observe::records::{self, Read};
+use crate::observe::{Look, Table, look, look_at};
+use crate::record::answer::{self, Answer, Stage};
+
+/// The first wait before a doubt is looked at again; doubled each time up to [`RELIST`].
+const DOUBT: Duration = Duration::from_millis(50);
+
+/// How soon a listing is repeated that was not whole.
+const PARTIAL_AGAIN: Duration = Duration::from_secs(1);
+
+/// How many processes of a shimless tree are watched for their end.
+const TREE_WATCHED_MAX: usize = 64;
+
+impl Core {
+    fn cx(&self) -> Look<'_> {
+        Look { home: &self.home, clock: &self.clock, table: &self.table }
+    }
+
+    /// Looks at every process and every record.
+    pub(super) fn look_everywhere(&mut self) {
+        let listing = self.table.list(&|_| false);
+        match records::instances(&self.home) {
+            Ok(ids) => self.look_by(&listing, ids),
+            Err(error) => {
+                let why = format!("the records cannot be listed: {error}");
+                self.tell_once(why.clone());
+                self.observed.coverage = Coverage::Partial { why: why.into() };
+            }
+        }
+        self.looked();
+    }
+
+    fn looked(&mut self) {
+        let wait = if self.observed.coverage == Coverage::Whole { RELIST } else { PARTIAL_AGAIN };
+        self.relist_at = crate::observe::clock::boot().after(wait);
+        self.looks += 1;
+    }
+
+    /// Looks at what may have changed unnoticed: processes that no pidfd watches, and instances without one.
+    pub(super) fn relist(&mut self) {
+        let mut pinned: BTreeSet<u32> = self.watch.pids().collect();
+        let is_pinned = |sighting: &Sighting| match &sighting.sight {
+            Sight::Seen(alive) => pinned.contains(&alive.shim.pid),
+            Sight::Absent | Sight::Unreadable { .. } => false,
+        };
+        let settled: BTreeSet<InstanceId> =
+            self.observed.sightings.iter().filter(|(_, s)| is_pinned(s)).map(|(id, _)| id.clone()).collect();
+        for sighting in self.observed.sightings.values() {
+            if let Sight::Seen(alive) = &sighting.sight {
+                // The payload's number cannot be reused while its shim lives, which a pidfd watches.
+                pinned.insert(alive.payload);
+            }
+        }
+        let listing = self.table.list(&|pid| pinned.contains(&pid));
+        let known = self.backoff.0.keys().chain(self.observed.sightings.keys());
+        let ids: BTreeSet<InstanceId> =
+            known.filter(|id| !settled.contains(*id) && !self.starts.has(id)).cloned().collect();
+        self.look_by(&listing, ids.into_iter().collect());
+        self.looked();
+    }
+
+    /// Looks with a listing of all processes at instances that a single look cannot judge.
+    fn look_closely(&mut self, ids: Vec<InstanceId>) {
+        let listing = self.table.list(&|_| false);
+        self.look_by(&listing, ids);
+    }
+
+    fn look_by(&mut self, listing: &crate::observe::Listing, ids: Vec<InstanceId>) {
+        let (mut seen, last) = look(self.cx(), listing, ids.clone(), true);
+        self.observed.coverage = seen.coverage.clone();
+        self.backoff.0.extend(last.0);
+        let others: Vec<InstanceId> = seen.sightings.keys().filter(|id| !ids.contains(id)).cloned().collect();
+        for id in ids.iter().chain(&others) {
+            if self.starts.has(id) || (others.contains(id) && self.is_watched(id)) {
+                continue;
+            }
+            let sighting = seen.sightings.remove(id).unwrap_or(Sighting::of(Sight::Absent));
+            self.take_in(id, sighting);
+        }
+    }
+
+    fn is_watched(&self, id: &InstanceId) -> bool {
+        match self.observed.sightings.get(id).map(|s| &s.sight) {
+            Some(Sight::Seen(alive)) => self.watch.has(id, &alive.shim),
+            Some(Sight::Absent | Sight::Unreadable { .. }) | None => false,
+        }
+    }
+
+    /// Merges a fresh sighting with what only this controller knows.
+    fn take_in(&mut self, id: &InstanceId, mut sighting: Sighting) {
+        let attempt = |sighting: &Sighting| match &sighting.sight {
+            Sight::Seen(alive) => Some(alive.attempt),
+            Sight::Absent | Sight::Unreadable { .. } => None,
+        };
+        if let Some(before) = self.observed.sightings.get(id) {
+            if attempt(before) == attempt(&sighting) {
+                (sighting.stop_asked, sighting.tree_asked) = (before.stop_asked, before.tree_asked);
+            }
+            if sighting.sight == Sight::Absent {
+                sighting.refused = before.refused.clone();
+            }
+        }
+        match &sighting.sight {
+            Sight::Unreadable { .. } => self.doubt(id),
+            Sight::Seen(_) => {
+                self.doubts.remove(id);
+            }
+            Sight::Absent => {
+                self.doubts.remove(id);
+                if sighting.refused.is_none() {
+                    self.observed.sightings.remove(id);
+                    return;
+                }
+            }
+        }
+        self.observed.sightings.insert(id.clone(), sighting);
+        self.pin(id);
+    }
+
+    /// Watches for the end of what was seen.
+    fn pin(&mut self, id: &InstanceId) {
+        let Some(Sight::Seen(alive)) = self.observed.sightings.get(id).map(|s| s.sight.clone()) else { return };
+        let procs = match alive.phase {
+            Phase::Spawning => return,
+            Phase::Lingering => alive.tree.iter().take(TREE_WATCHED_MAX).map(|m| m.proc.clone()).collect(),
+            Phase::Starting | Phase::Running | Phase::Frozen | Phase::Stopping | Phase::Ending => vec![alive.shim],
+        };
+        for proc in procs {
+            if self.watch.has(id, &proc) {
+                continue;
+            }
+            match signal::pin(&self.table, &proc) {
+                Ok(Some(fd)) => {
+                    if let Err(error) = self.watch.add_process(id, &proc, fd) {
+                        self.tell_once(format!("{id} cannot be watched: {error}"));
+                    }
+                }
+                // It ended between the look and the pin.
+                Ok(None) => self.doubt(id),
+                Err(error) => self.tell_once(format!("{id} cannot be watched: {error}")),
+            }
+        }
+    }
+
+    /// Has this instance looked at again soon.
+    pub(super) fn doubt(&mut self, id: &InstanceId) {
+        let now = crate::observe::clock::boot();
+        let (_, tries) = self.doubts.get(id).copied().unwrap_or_default();
+        let wait = DOUBT.saturating_mul(1 << tries.min(10)).min(RELIST);
+        self.doubts.insert(id.clone(), (now.after(wait), tries + 1));
+    }
+
+    /// Looks again where a doubt is due, and where a shim was asked to stop and may have begun.
+    pub(super) fn look_again(&mut self, now: &Now) {
+        let due: Vec<InstanceId> =
+            self.doubts.iter().filter(|(_, (at, _))| *at <= now.boot).map(|(id, _)| id.clone()).collect();
+        let late: Vec<InstanceId> = self.late(now).collect();
+        let mut closely = due;
+        for id in late {
+            self.look_once(&id);
+            if self.late(now).any(|late| late == id) {
+                closely.push(id);
+            }
+        }
+        if !closely.is_empty() {
+            self.look_closely(closely);
+        }
+        if now.boot >= self.relist_at {
+            self.relist();
+        }
+    }
+
+    fn late<'a>(&'a self, now: &'a Now) -> impl Iterator<Item = InstanceId> + 'a {
+        let is_late = |sighting: &Sighting| {
+            let asked = sighting.stop_asked.map(|at| at.after(crate::engine::live::STOP_BEGINS_WITHIN));
+            let is_up = matches!(&sighting.sight, Sight::Seen(alive)
+                if matches!(alive.phase, Phase::Starting | Phase::Running | Phase::Frozen));
+            is_up && asked.is_some_and(|at| at <= now.boot)
+        };
+        self.observed.sightings.iter().filter(move |(_, s)| is_late(s)).map(|(id, _)| id.clone())
+    }
+
+    /// Looks at one instance by its record; leaves a doubt where that is not enough. False then.
+    pub(super) fn look_once(&mut self, id: &InstanceId) -> bool {
+        let number = match self.observed.sightings.get(id).map(|s| &s.sight) {
+            Some(Sight::Seen(alive)) => alive.attempt,
+            Some(Sight::Absent | Sight::Unreadable { .. }) | None => self.backoff.0.get(id).map_or(0, |a| a.number),
+        };
+        match look_at(self.cx(), id, number) {
+            Some((sighting, Read { attempt, .. })) => {
+                self.backoff.0.insert(id.clone(), attempt);
+                self.take_in(id, sighting);
+                true
+            }
+            None => {
+                self.doubts.insert(id.clone(), (BootTime::default(), 0));
+                false
+            }
+        }
+    }
+
+    /// Takes in what became readable. True when something needs a decision at once.
+    pub fn notice(&mut self) -> bool {
+        let mut is_urgent = false;
+        loop {
+            let taken = self.watch.take();
+            if taken.is_empty() {
+                return is_urgent;
+            }
+            for (sign, fd) in taken {
+                match sign {
+                    Sign::Ended(id, _) => {
+                        self.look_once(&id);
+                        is_urgent = true;
+                    }
+                    Sign::Answered(id) => is_urgent |= !self.answered(&id, &fd),
+                }
+            }
+        }
+    }
+
+    /// True when it was answered by a start that went well.
+    fn answered(&mut self, id: &InstanceId, pipe: &OwnedFd) -> bool {
+        let mut bytes = [0; answer::LEN_MAX];
+        let length = rustix::io::read(pipe, &mut bytes).unwrap_or(0);
+        let answer = answer::parse(bytes.get(..length).unwrap_or_default());
+        self.starts.landed(id);
+        match answer {
+            Some(Answer::Started { .. }) => return self.look_once(id),
+            Some(Answer::Failed { stage: Stage::Home | Stage::Spec | Stage::Fork, text, errno: _ }) => {
+                self.refuse(id, &text);
+            }
+            // The attempt is recorded as never executed, and counts as a crash.
+            Some(Answer::Failed { stage: Stage::Dir | Stage::Exec, .. }) => _ = self.look_once(id),
+            // Somebody else holds the lock, or the answer was lost: neither an attempt nor a crash.
+            Some(Answer::Busy | Answer::Taken) | None => {
+                self.observed.sightings.insert(id.clone(), unknown());
+                self.doubt(id);
+            }
+        }
+        false
+    }
+
+    /// A start came to nothing and left no record.
+    pub(super) fn refuse(&mut self, id: &InstanceId, why: &str) {
+        let refused = Refused { at: crate::observe::clock::boot(), why: why.into() };
+        let sighting = Sighting { refused: Some(refused), ..Sighting::of(Sight::Absent) };
+        self.observed.sightings.insert(id.clone(), sighting);
+    }
+}
+
+fn unknown() -> Sighting {
+    Sighting::of(Sight::Unreadable { why: "its start was not answered; looking again".into() })
+}
+
+/// What a look without memory finds: for verbs that work without a controller.
+#[must_use]
+pub fn fresh(home: &crate::home::Home, clock: &crate::observe::Clock) -> (Observed, crate::engine::Backoff) {
+    let table = crate::observe::ProcTable;
+    let listing = table.list(&|_| false);
+    let ids = records::instances(home).unwrap_or_default();
+    look(Look { home, clock, table: &table }, &listing, ids, true)
+}

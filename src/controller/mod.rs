@@ -1,0 +1,20 @@
+//! Repeats the loop: look, decide, act, sleep until something happens.
+//!
+//! In: a home and its folders. Out: services that run as written. Not here: any decision about them (`engine`).
+//! The surprise: there is no tick. It wakes for an exit, an answer, a changed file, a request or a time a plan named;
+//! once a minute it looks at what may have changed unnoticed.
+
+pub mod act;
+pub mod core;
+pub mod folders;
+pub mod journal;
+pub mod log;
+pub mod look;
+pub mod report;
+pub mod request;
+pub mod run;
+pub mod starts;
+pub mod wake;
+pub mod watch;
+
+pub use run::{Options, RunError, run};

@@ -1,0 +1,205 @@
+//! What other processes ask of a controller, over its socket.
+//!
+//! In: JSON-RPC 2.0, one request a line. Out: requests for the loop, and its answers. Not here: doing them.
+//! The surprise: a client is served by its own task with a deadline, so one that never reads delays nobody.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// The longest request, in bytes.
+pub const LINE_MAX: u64 = 64 << 10;
+
+/// How many clients are served at once.
+const CLIENTS_MAX: usize = 64;
+
+/// How long a client may take for one request or to read its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One request, with where its answer goes.
+#[derive(Debug)]
+pub struct Request {
+    /// What is asked.
+    pub ask: Ask,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Value>,
+}
+
+/// What can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Are you there?
+    Ping,
+    /// What is your state?
+    Status,
+    /// Read the desired state and the folders again.
+    Reload,
+    /// End; with `all`, stop everything first.
+    Stop {
+        /// Stop every service first.
+        all: bool,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+struct Call {
+    id: Option<Value>,
+    method: String,
+    #[serde(default)]
+    params: Value,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Reply {
+    jsonrpc: String,
+    id: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}
+
+/// Binds the socket, replacing what a dead controller left. The caller holds the controller lock.
+///
+/// # Errors
+/// When its folder cannot be written.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Room for clients, shared by the server and by whoever waits for them to be served.
+#[must_use]
+pub fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CLIENTS_MAX))
+}
+
+/// Waits until every client has what it asked for and has gone; for a second at most.
+pub async fn farewell(places: &Semaphore) {
+    let all = places.acquire_many(u32::try_from(CLIENTS_MAX).unwrap_or(u32::MAX));
+    // A client that stays connected and asks nothing is not waited for.
+    _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+}
+
+/// Serves clients for ever.
+pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>, places: Arc<Semaphore>) {
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let requests = requests.clone();
+                tokio::spawn(async move {
+                    _ = converse(stream, requests).await;
+                    drop(place);
+                });
+            }
+            // Out of descriptors, most likely: the rest of the controller matters more.
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, requests: mpsc::Sender<Request>) -> io::Result<()> {
+    let is_ours = stream.peer_cred()?.uid() == rustix::process::geteuid().as_raw();
+    if !is_ours {
+        return Ok(());
+    }
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read);
+    loop {
+        let mut line = Vec::new();
+        let mut bounded = (&mut lines).take(LINE_MAX);
+        let length = tokio::time::timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await??;
+        if length == 0 {
+            return Ok(());
+        }
+        let reply = answer(&line, &requests).await;
+        let is_whole = line.ends_with(b"\n");
+        let mut text = serde_json::to_vec(&reply)?;
+        text.push(b'\n');
+        tokio::time::timeout(PATIENCE, write.write_all(&text)).await??;
+        if !is_whole {
+            return Ok(());
+        }
+    }
+}
+
+async fn answer(line: &[u8], requests: &mpsc::Sender<Request>) -> Reply {
+    let call: Call = match serde_json::from_slice(line) {
+        Ok(call) => call,
+        Err(error) => return refused(Value::Null, -32700, &format!("this is no JSON-RPC request: {error}")),
+    };
+    let id = call.id.unwrap_or(Value::Null);
+    let ask = match call.method.as_str() {
+        "ping" => Ask::Ping,
+        "controller.status" => Ask::Status,
+        "controller.reload" => Ask::Reload,
+        "controller.stop" => Ask::Stop { all: call.params.get("all").and_then(Value::as_bool).unwrap_or(false) },
+        other => return refused(id, -32601, &format!("there is no method `{other}`")),
+    };
+    let (answer, answered) = oneshot::channel();
+    if requests.send(Request { ask, answer }).await.is_err() {
+        return refused(id, -32000, "the controller is ending");
+    }
+    match answered.await {
+        Ok(result) => Reply { jsonrpc: "2.0".to_owned(), id, result: Some(result), error: None },
+        Err(_) => refused(id, -32000, "the controller is ending"),
+    }
+}
+
+fn refused(id: Value, code: i32, message: &str) -> Reply {
+    let error = json!({ "code": code, "message": message });
+    Reply { jsonrpc: "2.0".to_owned(), id, result: None, error: Some(error) }
+}
+
+/// Asks the controller behind `socket`. `Ok(None)` when there is none.
+///
+/// # Errors
+/// When there is one and it does not answer within `patience`, or answers with an error.
+pub fn ask(socket: &Path, method: &str, params: &Value, patience: Option<Duration>) -> io::Result<Option<Value>> {
+    use std::io::{BufRead, Write};
+    use std::os::unix::net::UnixStream;
+    let stream = match UnixStream::connect(socket) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    (&stream).write_all(format!("{call}\n").as_bytes())?;
+    let mut line = String::new();
+    std::io::BufReader::new(&stream).read_line(&mut line)?;
+    let reply: Reply = serde_json::from_str(&line).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+    match (reply.result, reply.error) {
+        (Some(result), _) => Ok(Some(result)),
+        (None, error) => {
+            let text = error.and_then(|e| e.get("message").and_then(Value::as_str).map(str::to_owned));
+            Err(io::Error::other(text.unwrap_or_else(|| "it answered with nothing".to_owned())))
+        }
+    }
+}
+
+/// Where the socket of a home is.
+///
+/// # Errors
+/// When there is no short enough place for one.
+pub fn socket(home: &crate::home::Home) -> Result<PathBuf, crate::home::HomeError> {
+    home.socket()
+}

@@ -1,0 +1,327 @@
+//! The life of a controller: start, turn after turn, end.
+//!
+//! In: a home. Out: nothing, until somebody ends it. Not here: what a turn decides.
+//! The surprise: TERM and INT leave services running. Only `stop --all` stops them, and only because it was asked.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::Core;
+use super::folders::{self, Note};
+use super::log;
+use super::report::{Status, replace, rfc3339};
+use super::request::{self, Ask, Request};
+use super::wake::Wake;
+use crate::desired::StoreError;
+use crate::engine::BootTime;
+use crate::home::{Home, HomeError};
+use crate::observe::{clock, readable};
+
+/// Answers of starts that need no decision are gathered for this long.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// `state.json` is written at most this often.
+const STATE_EVERY: Duration = Duration::from_millis(500);
+
+/// How a controller is to run.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Live folders.
+    pub folders: Vec<PathBuf>,
+    /// End as soon as nothing is left to do.
+    pub is_once: bool,
+    /// Somebody reads stderr.
+    pub is_watched: bool,
+    /// Log what was not done, too.
+    pub is_verbose: bool,
+    /// Told when it answers.
+    pub ready: Option<File>,
+}
+
+/// Why a controller did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// One runs already.
+    #[error("a controller runs already for {}{}", home.display(), pid.map_or(String::new(), |pid| format!(" (pid {pid})")))]
+    Already {
+        /// For which home.
+        home: PathBuf,
+        /// Its process, if it said.
+        pid: Option<u32>,
+    },
+    /// Its files cannot be written.
+    #[error("{doing} {}: {source}\n  help: make room, or choose another home with --home", path.display())]
+    Files {
+        /// What failed.
+        doing: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The system lacks something.
+    #[error("the controller cannot run here: {0}")]
+    System(#[from] io::Error),
+    /// The home is unusable.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The desired state cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Runs a controller until it is asked to end.
+///
+/// # Errors
+/// When another one runs, or it cannot begin.
+pub fn run(home: &Home, options: Options) -> Result<(), RunError> {
+    let _lock = claim(home)?;
+    log::install(&home.controller_log(), options.is_watched, options.is_verbose);
+    let pid = format!("{}\n", std::process::id());
+    let path = home.controller_pid();
+    replace(&path, pid.as_bytes()).map_err(|source| RunError::Files { doing: "cannot write", path, source })?;
+    let nofile_soft = crate::execute::limits::raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(live(home, options, nofile_soft));
+    // Whatever still serves a client or reads a folder must not hold the end up.
+    runtime.shutdown_background();
+    if let Ok(socket) = home.socket() {
+        _ = std::fs::remove_file(socket);
+    }
+    _ = std::fs::remove_file(home.controller_pid());
+    ended
+}
+
+/// Takes the controller lock, which ends with the process whatever happens to it.
+fn claim(home: &Home) -> Result<File, RunError> {
+    let path = home.controller_lock();
+    let failed = |source| RunError::Files { doing: "cannot open", path: path.clone(), source };
+    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            Err(RunError::Already { home: home.root().to_owned(), pid: pid_of(home) })
+        }
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+/// The process that runs the controller of a home, by its own word.
+#[must_use]
+pub fn pid_of(home: &Home) -> Option<u32> {
+    std::fs::read_to_string(home.controller_pid()).ok()?.trim().parse().ok()
+}
+
+/// A controller with everything it waits for.
+struct Life {
+    core: Core,
+    home: Home,
+    folders: folders::Worker,
+    status: Status,
+    wake: Wake,
+    state_due: Option<BootTime>,
+    stop_answers: Vec<oneshot::Sender<Value>>,
+    is_ending: bool,
+}
+
+async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<(), RunError> {
+    let socket = request::bind(&request::socket(home)?)?;
+    let (asking, mut asked) = mpsc::channel(64);
+    let places = request::places();
+    tokio::spawn(request::serve(socket, asking, places.clone()));
+    let mut signals = Signals::new()?;
+    let core = Core::new(home.clone(), nofile_soft)?;
+    let (noting, mut notes) = mpsc::unbounded_channel();
+    let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
+    let folders = folders::Worker::start(home.clone(), std::mem::take(&mut options.folders), noting)?;
+    let status = Status {
+        folders: named,
+        running: true,
+        pid: std::process::id(),
+        started_at: rfc3339(clock::wall()),
+        last_heartbeat: None,
+        heartbeat_count: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: 0,
+        instances: std::collections::BTreeMap::new(),
+        problems: Vec::new(),
+    };
+    let wake = Wake::new()?;
+    let readable = readable::register(core.watch_fd()?)?;
+    let due = readable::register(wake.fd()?)?;
+    let (home, stop_answers) = (home.clone(), Vec::new());
+    let mut life = Life { core, home, folders, status, wake, state_due: None, stop_answers, is_ending: false };
+    tracing::info!(pid = life.status.pid, home = %life.home.root().display(), "controller started");
+    life.beat();
+    let mut wake_at = life.core.settle();
+    if let Some(mut ready) = options.ready.take() {
+        // Whoever waited for this may have gone; that is no reason not to work.
+        _ = ready.write_all(b"ready\n");
+    }
+    loop {
+        life.write_state();
+        if life.is_over(options.is_once) {
+            break;
+        }
+        life.wake.set(life.state_due.map_or(wake_at, |due| due.min(wake_at)))?;
+        let mut is_urgent = true;
+        tokio::select! {
+            ready = readable.readable() => {
+                // Cleared first: what comes in between is seen by the drain or makes it readable again.
+                if let Ok(mut ready) = ready { ready.clear_ready(); }
+                is_urgent = life.core.notice();
+            }
+            ready = due.readable() => {
+                if let Ok(mut ready) = ready { ready.clear_ready(); }
+                life.wake.clear();
+            }
+            Some(request) = asked.recv() => life.answer(request),
+            Some(note) = notes.recv() => life.note(note),
+            kind = signals.next() => life.signalled(kind),
+        }
+        if is_urgent {
+            wake_at = life.core.settle();
+        } else {
+            life.core.start_more();
+            wake_at = wake_at.min(clock::boot().after(GATHER));
+        }
+        life.beat();
+    }
+    let is_asked = !life.stop_answers.is_empty();
+    life.end();
+    if is_asked {
+        request::farewell(&places).await;
+    }
+    Ok(())
+}
+
+impl Life {
+    fn is_over(&self, is_once: bool) -> bool {
+        let is_stopped = self.is_ending && (!self.core.is_draining() || self.core.is_drained());
+        is_stopped || (is_once && self.core.is_calm())
+    }
+
+    fn end(mut self) {
+        self.status.running = false;
+        self.state_due = Some(BootTime::default());
+        self.write_state();
+        for answer in self.stop_answers.drain(..) {
+            _ = answer.send(json!({ "stopped": true, "pid": self.status.pid }));
+        }
+        tracing::info!("controller ended; services {}", if self.core.is_draining() { "are stopped" } else { "run on" });
+    }
+
+    /// Writes the heartbeat whenever everything has been looked at.
+    fn beat(&mut self) {
+        let looks = self.core.looks();
+        if looks == self.status.heartbeat_count {
+            return;
+        }
+        self.status.heartbeat_count = looks;
+        let at = rfc3339(clock::wall());
+        _ = replace(&self.home.heartbeat(), format!("{at}\n").as_bytes());
+        self.status.last_heartbeat = Some(at);
+        self.state_due.get_or_insert(clock::boot());
+    }
+
+    /// Writes `state.json` when it has changed, now and then.
+    fn write_state(&mut self) {
+        let now = clock::boot();
+        if self.core.take_news() {
+            self.state_due.get_or_insert(now.after(STATE_EVERY));
+        }
+        if self.state_due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.state_due = None;
+        self.core.fill(&mut self.status);
+        // For people and scripts; the machine's truth is elsewhere, so a full disk costs nothing here.
+        if let Ok(mut text) = serde_json::to_vec_pretty(&self.status) {
+            text.push(b'\n');
+            _ = replace(&self.home.state_json(), &text);
+        }
+    }
+
+    fn answer(&mut self, Request { ask, answer }: Request) {
+        match ask {
+            Ask::Ping => _ = answer.send(json!({ "pid": self.status.pid, "version": self.status.version })),
+            Ask::Status => {
+                self.core.fill(&mut self.status);
+                _ = answer.send(serde_json::to_value(&self.status).unwrap_or_default());
+            }
+            Ask::Reload => {
+                self.core.refresh();
+                self.folders.look();
+                _ = answer.send(json!({ "generation": self.core.generation() }));
+            }
+            Ask::Stop { all } => {
+                self.is_ending = true;
+                if all {
+                    self.core.drain();
+                }
+                self.stop_answers.push(answer);
+            }
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Desired => self.core.refresh(),
+            Note::Problem(text) => self.core.note_problem(text),
+        }
+    }
+
+    fn signalled(&mut self, kind: Option<Signalled>) {
+        match kind {
+            Some(Signalled::End) if self.is_ending => {
+                tracing::warn!("asked twice to end; services run on");
+                // What was being stopped goes on being stopped by its shim.
+                std::process::exit(i32::from(crate::cli::exit::INTERRUPTED));
+            }
+            Some(Signalled::End) => self.is_ending = true,
+            Some(Signalled::Reload) => {
+                tracing::info!("reading everything again");
+                self.core.refresh();
+                self.folders.look();
+            }
+            None => {}
+        }
+    }
+}
+
+enum Signalled {
+    End,
+    Reload,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Option<Signalled> {
+        tokio::select! {
+            Some(()) = self.term.recv() => Some(Signalled::End),
+            Some(()) = self.int.recv() => Some(Signalled::End),
+            Some(()) = self.hup.recv() => Some(Signalled::Reload),
+            else => None,
+        }
+    }
+}

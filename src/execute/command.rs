@@ -1,0 +1,103 @@
+//! Turns a command as written into the argument list that is executed, and gathers its environment.
+//!
+//! In: a [`Launch`]. Out: argv and environment. Not here: executing.
+//! The surprise: a line that needs no shell gets none, so that the main process is the program itself and a signal
+//! reaches it.
+
+use std::collections::BTreeMap;
+
+use crate::engine::InstanceId;
+use crate::engine::plan::{Command, Launch};
+use crate::home::Home;
+
+/// What the base environment takes over from the controller's own.
+const BASE: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
+
+/// Used where the controller itself was started without one.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Words that mean something to a shell and are not, or not only, programs.
+const SHELL_WORDS: &[&str] = &[
+    ".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "do", "done", "elif", "else", "esac",
+    "eval", "exec", "exit", "export", "fg", "fi", "for", "getopts", "hash", "if", "in", "jobs", "local", "read",
+    "readonly", "return", "set", "shift", "source", "then", "times", "trap", "type", "ulimit", "umask", "unalias",
+    "unset", "until", "wait", "while", "{", "}", "!",
+];
+
+/// What is executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// The argument list.
+    pub argv: Vec<String>,
+    /// True for a `run` string: its stop signal goes to the whole process group.
+    pub is_line: bool,
+}
+
+/// The argument list of a command.
+#[must_use]
+pub fn executed(command: &Command) -> Executed {
+    match command {
+        Command::Argv(argv) => Executed { argv: argv.clone(), is_line: false },
+        Command::Line(line) if is_plain(line) => {
+            Executed { argv: line.split_ascii_whitespace().map(str::to_owned).collect(), is_line: true }
+        }
+        Command::Line(line) => {
+            Executed { argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()], is_line: true }
+        }
+    }
+}
+
+/// True when a shell would do nothing with the line but split it at blanks.
+fn is_plain(line: &str) -> bool {
+    let is_special = |c: char| "|&;<>()$`\\\"'*?[]#~={}%!^\n\r".contains(c);
+    let first = line.split_ascii_whitespace().next();
+    !line.contains(is_special) && first.is_some_and(|word| !SHELL_WORDS.contains(&word))
+}
+
+/// The environment of a payload: the base, what its manifest adds, and the markers, which nothing overrides.
+#[must_use]
+pub fn environment(home: &Home, id: &InstanceId, attempt: u32, launch: &Launch) -> BTreeMap<String, String> {
+    let mut env = base();
+    env.extend(launch.env.clone());
+    env.extend(markers(home, id, attempt));
+    env
+}
+
+fn base() -> BTreeMap<String, String> {
+    let own = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
+    let mut env: BTreeMap<String, String> = BASE.iter().filter_map(own).collect();
+    env.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
+    env
+}
+
+/// The variables by which a process is known as ours; shims carry them too.
+#[must_use]
+pub fn markers(home: &Home, id: &InstanceId, attempt: u32) -> [(String, String); 3] {
+    [
+        ("SETPOINT_HOME".to_owned(), home.root().display().to_string()),
+        ("SETPOINT_INSTANCE".to_owned(), format!("{}/{id}", home.id())),
+        ("SETPOINT_ATTEMPT".to_owned(), attempt.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, expected: &[&str]) {
+        assert_eq!(executed(&Command::Line(line.to_owned())).argv, expected, "{line}");
+    }
+
+    #[test]
+    fn a_line_without_shell_syntax_needs_no_shell() {
+        check("sleep 100", &["sleep", "100"]);
+        check("  python3   -m http.server ", &["python3", "-m", "http.server"]);
+    }
+
+    #[test]
+    fn a_line_with_shell_syntax_gets_a_shell() {
+        for line in ["exec sleep 1", "a && b", "echo $HOME", "A=1 b", "cd /tmp", "echo 'x'", "a\nb", "ls *.rs"] {
+            check(line, &["/bin/sh", "-c", line]);
+        }
+    }
+}

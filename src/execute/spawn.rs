@@ -1,0 +1,117 @@
+//! Starts a shim.
+//!
+//! In: an instance and its [`Spawn`]. Out: a pipe that will carry the answer. Not here: waiting for it.
+//! The surprise: the new process is a copy of the running binary, even when its file has been replaced, and it is
+//! nobody's child: it lets go of itself and answers over the pipe.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+
+use super::command;
+use super::policy;
+use crate::engine::InstanceId;
+use crate::engine::plan::Spawn;
+use crate::home::Home;
+use crate::record::argv::Argv;
+use crate::record::attempt::Streak;
+use crate::record::launch::{self, Launch};
+
+/// How many attempt records of an instance are kept.
+pub const KEEP_ATTEMPTS: u32 = 20;
+
+/// What every start of one controller has in common.
+#[derive(Clone, Debug)]
+pub struct Starter {
+    /// The home.
+    pub home: Home,
+    /// The present boot.
+    pub boot_id: String,
+    /// The soft limit on open files before this process raised its own.
+    pub nofile_soft: u64,
+}
+
+/// A start that has not been answered.
+#[derive(Debug)]
+pub struct Pending {
+    /// The process that becomes the shim's parent for a moment; to be reaped after the answer.
+    pub child: Child,
+    /// Where the answer comes.
+    pub answer: OwnedFd,
+}
+
+impl Starter {
+    /// Starts the shim of one attempt.
+    ///
+    /// # Errors
+    /// When it cannot be handed its orders or cannot be started at all; nothing runs then and nothing is recorded.
+    pub fn start(&self, id: &InstanceId, spawn: &Spawn, generation: u64) -> io::Result<Pending> {
+        let folder = self.home.records(id);
+        std::fs::create_dir_all(&folder)?;
+        // The shim has its policy with its orders; the file is for later changes, and may fail without harm.
+        _ = policy::write_if_new(&folder, &spawn.policy);
+        let orders = self.orders(id, &folder, spawn, generation)?;
+        let (answer, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&answer, true)?;
+        let revision = spawn.revision.to_string();
+        let said =
+            Argv { instance: &id.to_string(), attempt: spawn.attempt, revision: &revision, home: self.home.id() };
+        let child = Command::new("/proc/self/exe")
+            .arg0("setpoint")
+            .args(said.words())
+            .env_clear()
+            .envs(command::markers(&self.home, id, spawn.attempt))
+            .stdin(Stdio::from(orders))
+            .stdout(Stdio::from(theirs))
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok(Pending { child, answer })
+    }
+
+    /// The orders, in memory that cannot change any more: they hold the environment, so they never touch a disk.
+    fn orders(&self, id: &InstanceId, folder: &Path, spawn: &Spawn, generation: u64) -> io::Result<std::fs::File> {
+        let executed = command::executed(&spawn.launch.command);
+        let env = command::environment(&self.home, id, spawn.attempt, &spawn.launch);
+        let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let logs = self.home.logs(&id.object);
+        let bytes = launch::encode(&Launch {
+            home_root: self.home.root(),
+            home: self.home.id(),
+            instance: &id.to_string(),
+            uid: &spawn.uid,
+            attempt: spawn.attempt,
+            revision: &spawn.revision.to_string(),
+            generation,
+            boot_id: &self.boot_id,
+            streak: Streak {
+                n: spawn.streak.n,
+                deaths: spawn.streak.deaths,
+                crashes: spawn.streak.crashes,
+                proven: spawn.streak.proven,
+            },
+            argv: executed.argv.iter().map(OsStr::new).collect(),
+            is_line: executed.is_line,
+            dir: Path::new(&*spawn.launch.dir),
+            env: env.iter().map(OsStr::new).collect(),
+            policy: policy::written(&spawn.policy),
+            keep_attempts: KEEP_ATTEMPTS,
+            nofile_soft: self.nofile_soft,
+            instance_dir: folder,
+            log_dir: &logs,
+            log_prefix: OsStr::new(&id.cause.to_string()),
+        })
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        let mut memory = std::fs::File::from(memory);
+        memory.write_all(&bytes)?;
+        rustix::fs::fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
+        io::Seek::rewind(&mut memory)?;
+        Ok(memory)
+    }
+}

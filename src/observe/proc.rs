@@ -1,0 +1,122 @@
+//! The process table of Linux.
+//!
+//! In: `/proc`. Out: a [`Listing`]. Not here: anything a process does not say of itself.
+//! The surprise: an entry that may not be read is a gap only when it is our own user's; a stranger's cannot be ours.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use procfs::ProcError;
+use procfs::process::Stat;
+
+use super::table::{Listing, Process, ProcessState, Table};
+use crate::engine::Coverage;
+
+/// Reads `/proc`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ProcTable;
+
+impl Table for ProcTable {
+    fn list(&self, is_known: &dyn Fn(u32) -> bool) -> Listing {
+        let entries = match std::fs::read_dir("/proc") {
+            Ok(entries) => entries,
+            Err(error) => return Listing::failed(&format!("/proc cannot be listed: {error}")),
+        };
+        let mut listing = Listing { coverage: Coverage::Whole, processes: std::collections::BTreeMap::new() };
+        for entry in entries {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    listing.coverage = partial(&format!("/proc was listed in part: {error}"));
+                    break;
+                }
+            };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+            if is_known(pid) {
+                continue;
+            }
+            match stat(pid) {
+                Ok(stat) => _ = listing.processes.insert(pid, process(stat)),
+                Err(ProcError::NotFound(_)) => {}
+                Err(_) if is_strangers(pid) => {}
+                Err(error) => listing.coverage = partial(&format!("/proc/{pid}/stat cannot be read: {error}")),
+            }
+        }
+        listing
+    }
+
+    fn process(&self, pid: u32) -> Option<Process> {
+        stat(pid).ok().map(process)
+    }
+
+    fn argv(&self, pid: u32) -> Option<Vec<u8>> {
+        read_whole(&format!("/proc/{pid}/cmdline")).ok()
+    }
+
+    fn environ(&self, pid: u32) -> Option<Vec<u8>> {
+        read_whole(&format!("/proc/{pid}/environ")).ok()
+    }
+}
+
+fn partial(why: &str) -> Coverage {
+    Coverage::Partial { why: why.into() }
+}
+
+/// True when the entry is gone or another user's.
+fn is_strangers(pid: u32) -> bool {
+    match std::fs::metadata(format!("/proc/{pid}")) {
+        Ok(meta) => meta.uid() != rustix::process::geteuid().as_raw(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+fn stat(pid: u32) -> Result<Stat, ProcError> {
+    // `procfs::process::Process` opens the folder and looks up its owner first; one file is enough here.
+    let path = format!("/proc/{pid}/stat");
+    match std::fs::read(&path) {
+        Ok(text) => {
+            use procfs::FromRead;
+            Stat::from_read(&text[..])
+        }
+        // ESRCH: it went away between the open and the read.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) || error.kind() == io::ErrorKind::NotFound => {
+            Err(ProcError::NotFound(Some(path.into())))
+        }
+        Err(error) => Err(ProcError::Io(error, Some(path.into()))),
+    }
+}
+
+fn process(stat: Stat) -> Process {
+    let number = |n: i32| u32::try_from(n).unwrap_or(0);
+    let state = match stat.state {
+        'Z' | 'X' | 'x' => ProcessState::Zombie,
+        'T' | 't' => ProcessState::Stopped,
+        _ => ProcessState::Alive,
+    };
+    Process {
+        pid: number(stat.pid),
+        parent: number(stat.ppid),
+        session: number(stat.session),
+        started: stat.starttime,
+        name: stat.comm.into(),
+        state,
+    }
+}
+
+fn read_whole(path: &str) -> io::Result<Vec<u8>> {
+    std::fs::read(Path::new(path))
+}
+
+/// Our own ancestors, nearest first: at most 64, so that a table that changes meanwhile cannot hold us.
+#[must_use]
+pub fn ancestors() -> Vec<Process> {
+    let mut found = Vec::new();
+    let mut pid = std::os::unix::process::parent_id();
+    while pid > 0 && found.len() < 64 {
+        let Some(process) = ProcTable.process(pid) else { break };
+        pid = process.parent;
+        found.push(process);
+    }
+    found
+}

@@ -1,0 +1,230 @@
+//! Puts processes and records together: which instances live, and in what condition.
+//!
+//! In: a listing, and the record of each instance. Out: sightings. Not here: memory of earlier looks.
+//! The surprise: a process that calls itself a shim is believed only when its pid and start time stand in the birth
+//! record; anybody can choose an argument list.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::records::{self, Read};
+use super::table::{Listing, Process, ProcessState, Table};
+use super::tree::{self, Lost};
+use crate::engine::backoff::{Backoff, End};
+use crate::engine::observed::{Alive, Member, Phase};
+use crate::engine::{Coverage, InstanceId, Observed, ProcId, Sight, Sighting};
+use crate::home::Home;
+use crate::record::LOCK_FILE;
+use crate::record::argv;
+
+/// Where to look.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    /// The home.
+    pub home: &'a Home,
+    /// The clocks.
+    pub clock: &'a Clock,
+    /// The process table.
+    pub table: &'a dyn Table,
+}
+
+/// A shim by its own word.
+#[derive(Clone, Debug)]
+struct Claim {
+    attempt: u32,
+    revision: crate::engine::Revision,
+    process: Process,
+}
+
+/// Looks at `instances`, and at every instance a listed process claims to be. With `want_trees`, live instances come
+/// with their processes too.
+#[must_use]
+pub fn look(cx: Look<'_>, listing: &Listing, instances: Vec<InstanceId>, want_trees: bool) -> (Observed, Backoff) {
+    let claims = claims(cx, listing);
+    let mut all: BTreeSet<InstanceId> = instances.into_iter().collect();
+    all.extend(claims.keys().cloned());
+    let mut observed = Observed { coverage: listing.coverage.clone(), sightings: BTreeMap::new() };
+    let mut backoff = Backoff::default();
+    for id in all {
+        let claims = claims.get(&id).map_or(&[][..], Vec::as_slice);
+        let (mut sighting, attempt) = sighting(cx, listing, &id, claims);
+        if want_trees && let Sight::Seen(alive) = &mut sighting.sight {
+            alive.tree = tree_of(listing, alive);
+        }
+        if sighting.sight != Sight::Absent {
+            observed.sightings.insert(id.clone(), sighting);
+        }
+        if let Some(read) = attempt {
+            backoff.0.insert(id, read.attempt);
+        }
+    }
+    (observed, backoff)
+}
+
+fn tree_of(listing: &Listing, alive: &Alive) -> Arc<[Member]> {
+    match alive.phase {
+        Phase::Lingering => alive.tree.clone(),
+        Phase::Spawning | Phase::Starting | Phase::Running | Phase::Frozen | Phase::Stopping | Phase::Ending => {
+            tree::descendants(listing, alive.shim.pid, &alive.shim.boot).into()
+        }
+    }
+}
+
+/// Looks at one instance by its record alone, without a listing: enough when its last attempt is known.
+///
+/// `None` when only a listing can tell.
+#[must_use]
+pub fn look_at(cx: Look<'_>, id: &InstanceId, number: u32) -> Option<(Sighting, Read)> {
+    let folder = cx.home.records(id);
+    let read = records::attempt_of(&folder, number).ok()??;
+    let last = &read.attempt;
+    if last.boot_id != *cx.clock.boot_id() {
+        return None;
+    }
+    let shim = cx.table.process(last.shim.pid).filter(|p| is_shim(p, &last.shim));
+    let sight = match (&shim, &last.end) {
+        (Some(process), _) => Sight::Seen(alive(cx, &read, process)),
+        (None, End::Ended { .. }) if !records::is_locked(&folder).ok()? => Sight::Absent,
+        (None, End::Ended { .. } | End::Open) => return None,
+    };
+    Some((Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, read))
+}
+
+fn is_shim(process: &Process, shim: &ProcId) -> bool {
+    process.started == shim.started && process.state != ProcessState::Zombie && argv::is_comm(process.name.as_bytes())
+}
+
+/// Every live process that calls itself a shim of this home, by instance.
+fn claims(cx: Look<'_>, listing: &Listing) -> BTreeMap<InstanceId, Vec<Claim>> {
+    let mut claims: BTreeMap<InstanceId, Vec<Claim>> = BTreeMap::new();
+    for process in listing.processes.values() {
+        if process.state == ProcessState::Zombie || !argv::is_comm(process.name.as_bytes()) {
+            continue;
+        }
+        let Some(bytes) = cx.table.argv(process.pid) else { continue };
+        let Some(said) = argv::parse(&bytes).filter(|said| said.home == cx.home.id()) else { continue };
+        if let (Ok(id), Ok(revision)) = (said.instance.parse::<InstanceId>(), said.revision.parse()) {
+            let claim = Claim { attempt: said.attempt, revision, process: process.clone() };
+            claims.entry(id).or_default().push(claim);
+        }
+    }
+    claims
+}
+
+fn sighting(cx: Look<'_>, listing: &Listing, id: &InstanceId, claims: &[Claim]) -> (Sighting, Option<Read>) {
+    let folder = cx.home.records(id);
+    let read = match records::last_attempt(&folder) {
+        Ok(read) => read,
+        Err(error) => {
+            let why = format!("{} cannot be read: {error}", folder.display());
+            return (Sighting::of(Sight::Unreadable { why: why.into() }), None);
+        }
+    };
+    let sight = match believed(claims, read.as_ref()) {
+        Believed::Recorded(process, read) => Sight::Seen(alive(cx, read, process)),
+        Believed::Fresh(claim) => Sight::Seen(fresh(cx, claim)),
+        Believed::Nobody => unseen(cx, listing, id, read.as_ref()),
+    };
+    (Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, read)
+}
+
+enum Believed<'a> {
+    /// Its record names it.
+    Recorded(&'a Process, &'a Read),
+    /// Its attempt has no record yet: it is on its way up.
+    Fresh(&'a Claim),
+    /// Nobody claims it who can be believed.
+    Nobody,
+}
+
+fn believed<'a>(claims: &'a [Claim], read: Option<&'a Read>) -> Believed<'a> {
+    if let Some(read) = read
+        && let Some(claim) = claims.iter().find(|claim| is_shim(&claim.process, &read.attempt.shim))
+    {
+        return Believed::Recorded(&claim.process, read);
+    }
+    let newest = read.map_or(0, |read| read.attempt.number);
+    let fresh = |claim: &&Claim| claim.attempt > newest && claim.process.name.as_bytes() == argv::STARTING.to_bytes();
+    claims.iter().find(fresh).map_or(Believed::Nobody, Believed::Fresh)
+}
+
+/// A live shim with a birth record.
+fn alive(cx: Look<'_>, read: &Read, shim: &Process) -> Alive {
+    let last = &read.attempt;
+    let payload = cx.table.process(last.payload).filter(|p| p.started == read.payload_started);
+    let comm = |name: &std::ffi::CStr| shim.name.as_bytes() == name.to_bytes();
+    let phase = match &last.end {
+        End::Ended { .. } => Phase::Ending,
+        End::Open if comm(argv::STOPPING) => Phase::Stopping,
+        End::Open if comm(argv::STARTING) => Phase::Starting,
+        End::Open if payload.is_some_and(|p| p.state == ProcessState::Stopped) => Phase::Frozen,
+        End::Open => Phase::Running,
+    };
+    Alive {
+        attempt: last.number,
+        revision: last.revision.clone(),
+        shim: last.shim.clone(),
+        payload: last.payload,
+        since: last.started,
+        phase,
+        tree: [].into(),
+    }
+}
+
+/// A live shim that has not written its birth yet.
+fn fresh(cx: Look<'_>, claim: &Claim) -> Alive {
+    let Process { pid, started, .. } = claim.process;
+    Alive {
+        attempt: claim.attempt,
+        revision: claim.revision.clone(),
+        shim: ProcId { boot: cx.clock.boot_id().clone(), pid, started },
+        payload: 0,
+        since: cx.clock.of_ticks(started),
+        phase: Phase::Starting,
+        tree: [].into(),
+    }
+}
+
+/// No shim is listed: absent when the lock is free and nothing of an unfinished attempt is left.
+fn unseen(cx: Look<'_>, listing: &Listing, id: &InstanceId, read: Option<&Read>) -> Sight<Alive> {
+    if let Coverage::Partial { why } = &listing.coverage {
+        return Sight::Unreadable { why: why.clone() };
+    }
+    let folder = cx.home.records(id);
+    let is_locked = match records::is_locked(&folder) {
+        Ok(is_locked) => is_locked,
+        Err(error) => return Sight::Unreadable { why: format!("its lock cannot be tried: {error}").into() },
+    };
+    if let Some(read) = read.filter(|read| read.attempt.boot_id == *cx.clock.boot_id()) {
+        let last = &read.attempt;
+        let is_open = last.end == End::Open;
+        if is_open || is_locked {
+            let lock = folder.join(LOCK_FILE);
+            let payload = (last.payload, read.payload_started);
+            let lost = Lost { id, home: cx.home.id(), shim: &last.shim, payload, lock: &lock };
+            let tree = tree::orphans(cx.table, listing, &lost, is_locked);
+            if !tree.is_empty() && is_open {
+                let tree: Arc<[Member]> = tree.into();
+                return Sight::Seen(Alive { phase: Phase::Lingering, tree, ..lingering(read) });
+            }
+        }
+    }
+    match is_locked {
+        true => Sight::Unreadable { why: "its lock is held, and nobody visible holds it".into() },
+        false => Sight::Absent,
+    }
+}
+
+fn lingering(read: &Read) -> Alive {
+    let last = &read.attempt;
+    Alive {
+        attempt: last.number,
+        revision: last.revision.clone(),
+        shim: last.shim.clone(),
+        payload: last.payload,
+        since: last.started,
+        phase: Phase::Lingering,
+        tree: [].into(),
+    }
+}
