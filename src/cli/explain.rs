@@ -174,3 +174,112 @@ fn short(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::text;
+
+    #[test]
+    fn a_field_is_explained() {
+        expect![[r#"
+            service.backoff.from
+              The first delay, counted from the previous start; at least 10ms.
+
+              type     duration
+              default  1s
+              example  500ms   90s   15m   2h
+              a change applies to what runs, without a restart
+        "#]]
+        .assert_eq(&text("svc.backoff.from").expect("field"));
+        expect![[r#"
+            service.restart
+              What the end of a process is answered with.
+              always: a new start, whatever the exit
+              on-failure: a new start unless it exited with 0
+              never: nothing
+
+              type     always | on-failure | never
+              default  always
+              a change applies to what runs, without a restart
+        "#]]
+        .assert_eq(&text("service.restart").expect("field"));
+        expect![[r#"
+            service.dir
+              The folder it starts in. Relative to the manifest's folder, which is also the default.
+
+              type     text
+              default  the manifest's folder
+              example  ./web   /srv/web
+              a change restarts its processes, one at a time
+        "#]]
+        .assert_eq(&text("Services.spec.dir").expect("field"));
+        expect![[r#"
+            service.labels
+              For selecting objects: `setpoint get -l app=shop`. A change of them does nothing else.
+
+              type     map
+              example  {"app":"shop"}
+              a change does nothing to what runs
+        "#]]
+        .assert_eq(&text("service.labels").expect("field"));
+    }
+
+    #[test]
+    fn a_kind_is_explained() {
+        expect![[r#"
+            Service (services, svc)
+              A long-running process that is kept up, as in init systems; not the Kubernetes network Service.
+
+            FIELDS
+              name         What it is called: 1 to 64 letters, digits, `-` or `_`; unique within its kind
+              run          What to run
+              dir          The folder it starts in
+              env          Environment variables, beside a clean base of PATH, HOME, USER, LOGNAME, SHELL, LANG, TZ and TMPDIR
+              backoff      How long to wait after crashes, and when to give up
+              log          How much of its output is kept
+              replicas     How many processes; 0 stops the service and keeps its history
+              restart      What the end of a process is answered with
+              stop         How it is stopped: the signal first, KILL to all that is left of its tree after the grace
+              annotations  Notes for people and tools
+              labels       For selecting objects: `setpoint get -l app=shop`
+
+            More: setpoint explain service.FIELD; the whole schema: setpoint schema service
+        "#]].assert_eq(&text("service").expect("kind"));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_not_found() {
+        for (path, told) in [
+            (
+                "sevice",
+                expect![[r#"
+                there is no kind `sevice`. Did you mean `service`?
+                  help: there are: service"#]],
+            ),
+            (
+                "service.bakoff",
+                expect![[r#"
+                `service` has no field `bakoff`. Did you mean `service.backoff`?
+                  help: there are: annotations, backoff, dir, env, labels, log, name, replicas, restart, run, stop"#]],
+            ),
+            (
+                "service.ready",
+                expect![[r#"
+                `service` has no field `ready` yet.
+                  help: there are: annotations, backoff, dir, env, labels, log, name, replicas, restart, run, stop"#]],
+            ),
+            (
+                "service.run.x",
+                expect![[r#"
+                `service.run` has no field `x`.
+                  help: `service.run` has no fields"#]],
+            ),
+        ] {
+            let failure = text(path).expect_err(path);
+            assert_eq!(failure.code, crate::cli::exit::NOT_FOUND);
+            told.assert_eq(&failure.text);
+        }
+    }
+}

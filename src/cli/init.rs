@@ -28,24 +28,27 @@ const SCHEMA: &str = ".setpoint.schema.json";
 /// Writes the files.
 ///
 /// # Errors
-/// When one of them exists, or cannot be written.
+/// When the manifest exists, or cannot be written.
 pub fn run(global: &Global, args: Args) -> Outcome {
-    let dir = &args.dir;
+    let manifest = write(&args.dir)?;
+    if !global.quiet {
+        print(&format!("wrote {}\nNext: setpoint apply -f {}\n", manifest.display(), args.dir.display()));
+    }
+    Ok(exit::OK)
+}
+
+/// Writes the manifest and its schema; returns where the manifest is.
+fn write(dir: &Path) -> Result<PathBuf, Failure> {
     fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
     let manifest = dir.join(MANIFEST.0);
     // The modeline names the schema beside the manifest, wherever the folder is.
     let (_, body) = MANIFEST.1.split_once('\n').unwrap_or_default();
     create(&manifest, &format!("# yaml-language-server: $schema=./{SCHEMA}\n{body}"))?;
     match create(&dir.join(SCHEMA), &format!("{:#}\n", schema::of_all())) {
-        Ok(()) => {}
         // An older schema is no reason to refuse a manifest that is written already.
-        Err(failure) if failure.code == exit::REFUSED => {}
-        Err(failure) => return Err(failure),
+        Err(failure) if failure.code != exit::REFUSED => Err(failure),
+        Ok(()) | Err(_) => Ok(manifest),
     }
-    if !global.quiet {
-        print(&format!("wrote {}\nNext: setpoint apply -f {}\n", manifest.display(), dir.display()));
-    }
-    Ok(exit::OK)
 }
 
 fn create(path: &Path, text: &str) -> Result<(), Failure> {
@@ -63,4 +66,31 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
         exit::FAILED,
         format!("{path} cannot be written: {error}\n  help: name a folder that you may write to"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{MANIFEST, SCHEMA, create, write};
+    use crate::cli::exit;
+    use crate::load::{LoadContext, load};
+
+    #[test]
+    fn what_it_writes_is_valid_and_stays() {
+        let folder = tempfile::TempDir::new().expect("folder");
+        let dir = folder.path().join("a/b");
+        let manifest = write(&dir).expect("written");
+        let loaded = load(std::slice::from_ref(&dir), &LoadContext { folder: PathBuf::from("/") }).expect("valid");
+        assert_eq!(loaded.manifests.len(), 1);
+        let text = std::fs::read_to_string(&manifest).expect("text");
+        assert!(text.starts_with(&format!("# yaml-language-server: $schema=./{SCHEMA}\n")), "{text}");
+        assert!(dir.join(SCHEMA).is_file());
+        std::fs::write(&manifest, "mine").expect("edited");
+        let failure = write(&dir).expect_err("exists");
+        assert_eq!(failure.code, exit::REFUSED);
+        assert!(failure.text.contains(MANIFEST.0), "{failure}");
+        assert_eq!(std::fs::read_to_string(&manifest).expect("text"), "mine");
+        assert_eq!(create(&folder.path().join("no/such"), "").expect_err("no folder").code, exit::FAILED);
+    }
 }

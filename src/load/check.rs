@@ -21,6 +21,9 @@ use super::tree::{Entry, Node, Tree};
 use super::value;
 use crate::kind::{FieldError, KINDS, KindDef, Parsed, Part, units};
 
+/// The most errors of one object that get words; each needs a search for its place.
+const ERRORS_MAX: usize = 100;
+
 /// One object whose kind and name are known.
 #[derive(Debug)]
 pub struct Subject<'a> {
@@ -65,6 +68,9 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
     let field = |entry: &&Entry| (entry.key.clone(), value::of_tree(&entry.value, def.texts.contains(&&*entry.key)));
     let mut spec = Value::Object(subject.fields.iter().map(field).collect());
     let broken = by_schema(subject, &spec, findings);
+    if broken.len() >= ERRORS_MAX {
+        return None;
+    }
     if !broken.is_empty() {
         leave_out(&mut spec, &broken, schema(def));
     }
@@ -73,7 +79,8 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
         Ok(parsed) if broken.is_empty() => Some(parsed),
         Ok(_) => None,
         Err(errors) => {
-            errors.iter().for_each(|error| findings.push(by_type(subject, error)));
+            errors.iter().take(ERRORS_MAX).for_each(|error| findings.push(by_type(subject, error)));
+            findings.omitted += errors.len().saturating_sub(ERRORS_MAX);
             None
         }
     }
@@ -87,7 +94,11 @@ fn by_schema(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) -> BT
         return broken;
     }
     let mut seen = BTreeSet::new();
-    for error in validator.iter_errors(spec) {
+    for (count, error) in validator.iter_errors(spec).enumerate() {
+        if count >= ERRORS_MAX {
+            findings.omitted += 1;
+            continue;
+        }
         let path: Vec<String> = error.instance_path().segments().map(|segment| segment.to_string()).collect();
         let keyword = error.schema_path().as_str();
         let node = keyword.rsplit_once('/').and_then(|(node, _)| schema.pointer(node)).unwrap_or(schema);
@@ -218,7 +229,7 @@ fn at_value(subject: &Subject<'_>, path: &[String], message: String, label: Stri
 fn words(subject: &Subject<'_>, path: &[String], node: &Value, error: &ValidationError<'_>) -> Vec<Problem> {
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
-            unexpected.iter().map(|name| unknown(subject, path, name, node)).collect()
+            unexpected.iter().take(ERRORS_MAX).map(|name| unknown(subject, path, name, node)).collect()
         }
         ValidationErrorKind::Required { property } => missing(subject, path, property, node).into_iter().collect(),
         ValidationErrorKind::Enum { options } => vec![choice(subject, path, options, error.instance())],

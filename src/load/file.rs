@@ -140,10 +140,7 @@ fn yaml_of<'a>(place: &FilePlace, text: &'a str, findings: &mut Findings) -> Opt
 fn broken_json(place: &FilePlace, text: &str, error: &serde_json::Error) -> Problem {
     let source = Source::new(&place.file, text);
     let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-    let mut at = (before + error.column().saturating_sub(1)).min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
+    let at = before + error.column().saturating_sub(1);
     let said = error.to_string();
     let said = said.split(" at line ").next().unwrap_or_default();
     let help = "JSON takes no comments and no trailing commas; a .yaml file takes both".to_owned();

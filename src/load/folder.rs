@@ -26,6 +26,8 @@ pub const FILES_MAX: usize = 10_000;
 const ENTRIES_MAX: usize = 100_000;
 /// The deepest folder below the first.
 const DEPTH_MAX: usize = 32;
+/// The most entries that could not be listed and are still told.
+const LISTING_MAX: usize = 1000;
 /// The most bytes of all files of one folder together.
 const BYTES_MAX: usize = 64 << 20;
 
@@ -38,7 +40,6 @@ pub struct Cache {
 #[derive(Debug)]
 struct Cached {
     bytes: Vec<u8>,
-    place: Arc<Path>,
     reading: Arc<FileReading>,
 }
 
@@ -75,14 +76,12 @@ pub fn load_folder(folder: &Path, cache: &mut Cache) -> FolderReading {
             return reading;
         }
     };
+    reading.set = Some(FolderSet::unnamed(&root));
     let mut known = std::mem::take(&mut cache.files);
     let mut bytes_left = BYTES_MAX;
-    reading.set = Some(FolderSet::unnamed(&root));
     for (path, form) in list(folder, &mut reading.listing) {
         let relative = path.strip_prefix(folder).unwrap_or(&path);
-        let absolute = root.join(relative);
-        let parent = absolute.parent().unwrap_or(&root);
-        let place = FilePlace { path: Arc::from(&*absolute), file: show(&path), folder: Arc::from(parent), form };
+        let place = place_of(&root, relative, &path, form);
         let bytes = match bytes_of(&path, &place.file) {
             Ok(bytes) => bytes,
             Err(Refused::Problem(problem)) => {
@@ -101,14 +100,16 @@ pub fn load_folder(folder: &Path, cache: &mut Cache) -> FolderReading {
             break;
         };
         bytes_left = left;
-        let kept = known.remove(&absolute).filter(|kept| kept.bytes == bytes && kept.place == parent_of(&place));
-        let read = kept.map_or_else(|| Arc::new(read_file(&place, &bytes, relative)), |kept| kept.reading);
         if relative == Path::new(set::FILE_NAME) {
             reading.set = set_of(&place, &bytes, &root);
         }
-        let kept = Cached { bytes, place: parent_of(&place), reading: Arc::clone(&read) };
-        cache.files.insert(absolute, kept);
-        reading.files.push(read);
+        let kept = known.remove(&*place.path).filter(|kept| kept.bytes == bytes && kept.reading.file == place.file);
+        let kept = kept.unwrap_or_else(|| {
+            let reading = Arc::new(read_file(&place, &bytes, relative));
+            Cached { bytes, reading }
+        });
+        reading.files.push(Arc::clone(&kept.reading));
+        cache.files.insert(place.path.to_path_buf(), kept);
     }
     // Files of other folders stay; those of this one that are gone do not.
     known.retain(|path, _| !path.starts_with(&root));
@@ -118,8 +119,10 @@ pub fn load_folder(folder: &Path, cache: &mut Cache) -> FolderReading {
     reading
 }
 
-fn parent_of(place: &FilePlace) -> Arc<Path> {
-    Arc::clone(&place.folder)
+fn place_of(root: &Path, relative: &Path, shown: &Path, form: Form) -> FilePlace {
+    let path = root.join(relative);
+    let folder = Arc::from(path.parent().unwrap_or(root));
+    FilePlace { path: Arc::from(path), file: show(shown), folder, form }
 }
 
 fn bytes_of(path: &Path, name: &Arc<str>) -> Result<Vec<u8>, Refused> {
@@ -198,6 +201,7 @@ fn list(folder: &Path, problems: &mut Vec<Problem>) -> Vec<(PathBuf, Form)> {
             }
             Ok(entry) if entry.file_type().is_dir() => {}
             Ok(entry) => files.extend(Form::of(entry.path()).map(|form| (entry.into_path(), form))),
+            Err(_) if problems.len() >= LISTING_MAX => {}
             Err(error) => problems.extend(unlisted(folder, &error)),
         }
     }

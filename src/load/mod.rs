@@ -29,7 +29,7 @@ pub use check::schema as spec_schema;
 pub use file::{FileReading, Form};
 pub use folder::{Cache, FILES_MAX, FolderReading, folder_set, load_folder};
 pub use foreign::similar;
-pub use problem::{PER_FILE_MAX, Place, Problem, Problems, counted};
+pub use problem::{KEPT_MAX, PER_FILE_MAX, Place, Problem, Problems, counted};
 pub use read::FILE_BYTES_MAX;
 pub use set::FolderSet;
 
@@ -179,7 +179,11 @@ impl Loading {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = match parent.canonicalize() {
             Ok(folder) => folder,
-            Err(_) => return self.listing.push(missing(&name)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.listing.push(missing(&name)),
+            Err(error) => {
+                let message = format!("the folder of this file cannot be read: {error}");
+                return self.listing.push(Problem::of_file(&name, message, "check its owner and mode"));
+            }
         };
         let absolute = folder.join(path.file_name().unwrap_or_default());
         let form = Form::of(path).unwrap_or(Form::Yaml);
@@ -201,11 +205,12 @@ impl Loading {
             let set = self.set();
             return Ok(Loaded { manifests, warnings: self.warnings, set, files });
         }
-        let omitted = self.files.iter().map(|file| file.omitted).sum();
-        let of_files = self.files.iter().flat_map(|file| file.problems.iter().cloned());
+        let omitted: usize = self.files.iter().map(|file| file.omitted).sum();
         let files = files + self.listing.len();
-        let list = self.listing.into_iter().chain(of_files).collect();
-        Err(Problems { list, omitted, files_broken, files })
+        let of_files = self.files.iter().flat_map(|file| file.problems.iter().cloned());
+        let mut all = self.listing.into_iter().chain(of_files);
+        let list: Vec<Problem> = all.by_ref().take(problem::KEPT_MAX).collect();
+        Err(Problems { list, omitted: omitted + all.count(), files_broken, files })
     }
 
     fn set(&mut self) -> SetSource {

@@ -13,6 +13,9 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 /// The most problems of one file that are kept; more are counted.
 pub const PER_FILE_MAX: usize = 20;
 
+/// The most problems of one load that are kept; more are counted.
+pub const KEPT_MAX: usize = 1000;
+
 /// The most problems that one report prints; more are counted.
 pub const PRINTED_MAX: usize = 200;
 
@@ -103,7 +106,7 @@ impl fmt::Display for Problem {
 /// Everything that is wrong with what was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
-    /// In the order of files and lines; at most [`PER_FILE_MAX`] a file.
+    /// In the order of files and lines; at most [`PER_FILE_MAX`] a file and [`KEPT_MAX`] in all.
     pub list: Vec<Problem>,
     /// How many more there are that were only counted.
     pub omitted: usize,
@@ -220,10 +223,17 @@ impl<'a> Source<'a> {
     /// A problem of the bytes of `span`.
     #[must_use]
     pub fn problem(&self, span: Range<usize>, message: String, label: String, help: String) -> Problem {
-        let at = span.start.min(self.text.len());
+        let mut at = span.start.min(self.text.len());
+        // Parsers count bytes, and a character has several.
+        while !self.text.is_char_boundary(at) {
+            at -= 1;
+        }
         let (line, from) = self.line_at(at);
         let begin = (at - from).min(line.len());
-        let end = span.end.saturating_sub(from).clamp(begin, line.len());
+        let mut end = span.end.saturating_sub(from).clamp(begin, line.len());
+        while !line.is_char_boundary(end) {
+            end += 1;
+        }
         let snippet = cut(line, begin..end);
         Problem { place: self.place(at), message, label, help, snippet: Some(snippet) }
     }

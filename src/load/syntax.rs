@@ -41,7 +41,11 @@ fn words(kind: &ErrorKind) -> (String, String) {
         ErrorKind::MismatchedFlowCollectionEnd { .. } | ErrorKind::MisplacedFlowCollectionEnd => {
             ("this bracket closes nothing that is open", "check the brackets before it")
         }
-        ErrorKind::UnclosedQuotedScalar => ("a quote is not closed", "close it, or double a quote inside quotes: ''"),
+        ErrorKind::UnclosedQuotedScalar
+        | ErrorKind::InvalidQuotedScalarIndent
+        | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            ("a quote is not closed", "close it, or double a quote inside quotes: ''")
+        }
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
             ("something follows the closing quote", "put the quotes around the whole value")
         }
@@ -85,9 +89,9 @@ fn indented_by_tab(source: &Source<'_>, at: usize, kind: &ErrorKind) -> Option<P
     );
     let (line, from) = source.line_at(at);
     let blank = line.len() - line.trim_start_matches([' ', '\t']).len();
-    let tab = line.get(..blank)?.find('\t');
-    // The parser may also stumble over the first line that does not fit one indented by a tab.
-    let tab = tab.map(|tab| from + tab).or(if is_about_tabs { Some(at) } else { None })?;
+    // The parser may stop at the end of the line before.
+    let next = if is_about_tabs { source.text.get(at..)?.find('\t').map(|tab| at + tab) } else { None };
+    let tab = line.get(..blank)?.find('\t').map(|tab| from + tab).or(next)?;
     let help = "use spaces: most editors can convert a file, or `sed -i 's/\\t/  /g' FILE`".to_owned();
     Some(source.problem(tab..tab + 1, "a tab indents this line".to_owned(), "YAML takes spaces only".to_owned(), help))
 }
@@ -167,9 +171,19 @@ fn quoted(text: &str) -> String {
 pub fn alias(source: &Source<'_>, at: Range<usize>, name: &str) -> Problem {
     let (line, from) = source.line_at(at.start);
     let value = line.get(at.start - from..).unwrap_or_default().trim_end();
+    let is_inside = line.get(..at.start - from).is_some_and(|before| before.contains(['[', '{']));
+    let value = if is_inside { value.split([',', ']', '}']).next().unwrap_or_default() } else { value };
     let message = "a value that begins with `*` must be in quotes".to_owned();
     let label = format!("without them, `*` makes it an alias, and no anchor is named {}", quote(name));
     source.problem(at, message, label, format!("write {}", quoted(value)))
+}
+
+/// A tag that is none of YAML's own.
+pub fn tag(source: &Source<'_>, at: Range<usize>) -> Problem {
+    let written = source.text.get(at.clone()).unwrap_or_default();
+    let message = "a value that begins with `!` must be in quotes".to_owned();
+    let label = "without them, `!` makes it a tag".to_owned();
+    source.problem(at, message, label, format!("write {}, or remove the tag", quoted(written)))
 }
 
 /// A key that is a list or a map.

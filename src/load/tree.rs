@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::problem::{Findings, Problem, Source, quote};
+use super::problem::{Findings, Problem, Source};
 use super::syntax;
 
 /// The most nodes of one document, copies made by aliases included.
@@ -163,22 +163,24 @@ impl<'a> Reading<'a, '_> {
 
     fn node(&mut self, event: Event<'a>, span: Span) -> Read<Tree> {
         let at = span.byte_range().unwrap_or(0..0);
+        let mut foreign = None;
         if let Some(tag) = event.tag()
             && !tag.is_yaml_core_schema()
             && tag.original() != "!"
         {
             let at = span.tag_span().and_then(|tag| tag.byte_range()).unwrap_or(at.clone());
-            let problem =
-                self.refuse(at, format!("the tag {} means nothing here", quote(&tag.original())), "remove it");
-            self.findings.push(*problem);
+            self.findings.push(syntax::tag(self.source, at));
+            foreign = Some(tag.original());
         }
         let is_text = event.tag().is_some_and(|tag| tag.is_yaml_core_schema_tag("str") || tag.original() == "!");
         let anchor = event.anchor_id().unwrap_or(0);
         let tree = match event {
             Event::Scalar(text, style, _, _) => {
-                let is_plain = style == ScalarStyle::Plain && !is_text;
+                let is_plain = style == ScalarStyle::Plain && !is_text && foreign.is_none();
+                // What was probably meant as text is taken as text, so that one slip is one error.
+                let text = foreign.unwrap_or_else(|| text.into_owned());
                 let bytes = text.len();
-                Tree { at, node: Node::Scalar { text: text.into_owned(), is_plain }, height: 0, nodes: 1, bytes }
+                Tree { at, node: Node::Scalar { text, is_plain }, height: 0, nodes: 1, bytes }
             }
             Event::SequenceStart(..) => self.list(at)?,
             Event::MappingStart(..) => self.map(at)?,
