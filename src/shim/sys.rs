@@ -3,6 +3,9 @@
 //! In and out: numbers and file descriptors. Not here: any decision.
 //! The surprise: a shim is one thread for life, which is what makes a plain `fork` sound.
 
+// Denied elsewhere: whatever needs it has its place here.
+#![allow(unsafe_code)]
+
 use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
