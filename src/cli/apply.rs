@@ -137,7 +137,11 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     };
     let code = super::hand_over(global, &home, &Handover { generation, objects: changes.affected(), start })?;
     match args.wait {
-        Some(Until::Ready) if code == exit::OK => super::wait::ready(global, &home, &changes.named(), args.timeout.0),
+        Some(Until::Ready) if code == exit::OK => {
+            let code = super::wait::ready(global, &home, &changes.named(), args.timeout.0)?;
+            super::get::print_table(global, &changes.named())?;
+            Ok(code)
+        }
         Some(Until::Ready) | None => Ok(code),
     }
 }

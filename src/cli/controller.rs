@@ -125,6 +125,8 @@ fn foreground(global: &Global, args: &RunArgs) -> Outcome {
         return Err(Failure::new(exit::FAILED, format!("cannot begin anew: {}", again.exec())));
     }
     crate::execute::limits::close_inherited();
+    // Otherwise `ps` would show what it was executed as, which may be `exe`.
+    _ = rustix::thread::set_name(c"setpoint");
     // The background one is told to answer on its stdout, which nothing else writes to.
     let is_background = std::env::var_os(BACKGROUND).is_some();
     let ready = is_background.then(|| {

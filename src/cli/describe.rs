@@ -6,7 +6,7 @@ use super::facts::{self, Facts, age};
 use super::{Failure, Format, Global, Outcome, exit};
 use crate::controller::journal;
 use crate::engine::plan::{Decision, Reason};
-use crate::engine::{InstanceId, ObjectRef, State, Timestamp};
+use crate::engine::{InstanceId, ObjectRef, State};
 use crate::home::Home;
 use crate::observe::records::{self, Read};
 use crate::record::attempt::How;
@@ -139,12 +139,12 @@ fn instance(text: &mut String, home: &Home, facts: &Facts, decision: &Decision) 
     let newest = facts.backoff.0.get(id).map_or(0, |last| last.number);
     for number in (newest.saturating_sub(ATTEMPTS_SHOWN - 1).max(1)..=newest).rev() {
         if let Ok(Some(read)) = records::attempt_of(&home.records(id), number) {
-            attempt(text, id, &read);
+            attempt(text, &read);
         }
     }
 }
 
-fn attempt(text: &mut String, _id: &InstanceId, read: &Read) {
+fn attempt(text: &mut String, read: &Read) {
     let last = &read.attempt;
     let Some(_) = read.birth else {
         _ = writeln!(text, "  attempt {}: its record is damaged", last.number);
@@ -169,7 +169,6 @@ fn attempt(text: &mut String, _id: &InstanceId, read: &Read) {
     if end.log_dropped > 0 {
         _ = writeln!(text, "    {} log lines could not be written", end.log_dropped);
     }
-    _ = Timestamp::default();
 }
 
 /// Fails where an instance is named that does not exist.

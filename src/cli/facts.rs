@@ -13,7 +13,7 @@ use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
 use crate::desired::generation::{Stored, StoredObject};
 use crate::desired::{Store, parsed, resolve};
-use crate::engine::backoff::{Attempt, End};
+use crate::engine::backoff::End;
 use crate::engine::plan::{Decision, Reason};
 use crate::engine::{Backoff, Coverage, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, reconcile};
 use crate::home::Home;
@@ -22,6 +22,8 @@ use crate::observe::{Clock, clock};
 /// Everything that can be known at one moment.
 #[derive(Debug)]
 pub struct Facts {
+    /// The home; none when it does not exist.
+    pub home: Option<Home>,
     /// The desired state as stored.
     pub stored: Stored,
     /// What was seen.
@@ -47,7 +49,7 @@ pub fn read(global: &Global) -> Result<(Option<Home>, Facts), Failure> {
             let stored = Stored::empty();
             let now = clock.now();
             let plan = Plan { generation: 0, decisions: Vec::new(), wake_at: None };
-            Facts { stored, observed: Observed::empty(), backoff: Backoff::default(), plan, now }
+            Facts { home: None, stored, observed: Observed::empty(), backoff: Backoff::default(), plan, now }
         }
     };
     Ok((home, facts))
@@ -64,7 +66,7 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let (observed, backoff) = fresh(home, clock);
     let now = clock.now();
     let plan = reconcile(&desired, &observed, &backoff, &now);
-    Ok(Facts { stored, observed, backoff, plan, now })
+    Ok(Facts { home: Some(home.clone()), stored, observed, backoff, plan, now })
 }
 
 impl Facts {
@@ -168,12 +170,18 @@ impl Facts {
             "since": alive.and(last).map(|last| rfc3339(last.started_wall)),
             "restarts": last.map_or(0, |last| last.number.saturating_sub(1)),
             "ready": matches!(decision.state(), State::Ready | State::Halted),
-            "lastExit": ended.or_else(|| alive.and_then(|_| self.before(last))),
+            "lastExit": ended.or_else(|| self.exit_before(&decision.id)),
         })
     }
 
-    fn before(&self, _last: Option<&Attempt>) -> Option<String> {
-        None
+    /// How the attempt before a live one ended.
+    fn exit_before(&self, id: &InstanceId) -> Option<String> {
+        let number = self.backoff.0.get(id)?.number.checked_sub(1)?;
+        let read = crate::observe::records::attempt_of(&self.home.as_ref()?.records(id), number).ok()??;
+        match read.attempt.end {
+            End::Ended { exit, .. } => Some(exit.to_string()),
+            End::Open => None,
+        }
     }
 
     /// The live process of an instance, if one was seen.

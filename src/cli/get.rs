@@ -1,6 +1,5 @@
 //! `setpoint get`: what there is, in a table or for programs.
 
-use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::Table;
@@ -144,13 +143,14 @@ fn short(text: &str) -> String {
     text.chars().take(NOTE_MAX - 1).chain(['…']).collect()
 }
 
-/// True when people read stdout.
-#[must_use]
-pub fn is_terminal() -> bool {
-    std::io::stdout().is_terminal()
-}
-
-/// Flushes stdout; a reader that has gone is no error.
-pub fn flush() {
-    _ = std::io::stdout().flush();
+/// Prints the table of these objects, where people read it.
+///
+/// # Errors
+/// When the home cannot be read.
+pub fn print_table(global: &Global, objects: &[ObjectRef]) -> Result<(), Failure> {
+    if global.output != Format::Table {
+        return Ok(());
+    }
+    let (_, facts) = facts::read(global)?;
+    super::print(&table(&facts, objects, false))
 }

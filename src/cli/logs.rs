@@ -83,12 +83,14 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let mut readers: Vec<Reader> =
         ids.iter().map(|id| Reader::open(&home, id, &wish, args.previous)).collect::<Result<_, _>>()?;
     merge(&mut readers, &wish)?;
-    while args.follow {
+    if !args.follow {
+        return Ok(exit::OK);
+    }
+    loop {
         std::thread::sleep(FOLLOW);
         readers.iter_mut().for_each(Reader::go_on);
         merge(&mut readers, &wish)?;
     }
-    Ok(exit::OK)
 }
 
 fn instances(facts: &Facts, words: &[String]) -> Result<Vec<InstanceId>, Failure> {

@@ -25,7 +25,10 @@ pub fn run(path: &Path, count: usize, follow: bool) -> Outcome {
     let last: String = lines.iter().skip(lines.len().saturating_sub(count)).map(|line| format!("{line}\n")).collect();
     super::print(&last)?;
     let mut position = text.len() as u64;
-    while follow {
+    if !follow {
+        return Ok(exit::OK);
+    }
+    loop {
         std::thread::sleep(FOLLOW);
         let Ok(mut file) = File::open(path) else { continue };
         let length = file.metadata().map_or(0, |meta| meta.len());
@@ -39,5 +42,4 @@ pub fn run(path: &Path, count: usize, follow: bool) -> Outcome {
             super::print(&more)?;
         }
     }
-    Ok(exit::OK)
 }

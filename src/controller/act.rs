@@ -48,7 +48,7 @@ impl Core {
 
     /// Starts what is queued, as far as there is room.
     pub(super) fn start_queued(&mut self, now: &Now) {
-        while let Some((id, spawn, generation)) = self.starts.next() {
+        while let Some((id, spawn, generation)) = self.starts.take_next() {
             let begun = self.starter.start(&id, &spawn, generation).and_then(|pending| {
                 self.watch.add_answer(&id, pending.answer)?;
                 Ok(pending.child)

@@ -61,7 +61,7 @@ impl Starts {
     }
 
     /// The next start, when there is room for one.
-    pub fn next(&mut self) -> Option<(InstanceId, Box<Spawn>, u64)> {
+    pub fn take_next(&mut self) -> Option<(InstanceId, Box<Spawn>, u64)> {
         if self.flying.len() < FLYING_MAX { self.queued.pop_front() } else { None }
     }
 
