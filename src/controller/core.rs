@@ -1,7 +1,7 @@
 //! The memory of a controller, and one pass over it.
 //!
 //! In: what was seen and what is desired. Out: actions carried out, until a pass has nothing more to do.
-//! Not here: waiting for the next event ([`super::run`]), looking ([`super::look`]), acting ([`super::act`]).
+//! Not here: waiting for the next event ([`mod@super::run`]), looking ([`super::look`]), acting ([`super::act`]).
 //! The surprise: everything kept here may be lost at any instant. A successor finds the same by looking, and at worst
 //! asks again for a stop that was asked for.
 
