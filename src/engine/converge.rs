@@ -54,15 +54,20 @@ pub(super) struct Draft {
 impl Draft {
     /// Adds a decision; one whose action no longer fits is put off.
     pub(super) fn push(&mut self, facts: &Facts<'_>, mut decision: Decision) {
-        if decision.action.is_some() {
-            self.actions += 1;
-            if self.actions > ACTIONS_MAX && !facts.is_off(Mutant::UnboundedPlan) {
-                decision.action = None;
-                decision.because = Reason::PlanFull;
-                self.wake(facts.now.boot);
-            }
+        if decision.action.is_some() && !self.has_room(facts) {
+            (decision.action, decision.because) = (None, Reason::PlanFull);
         }
         self.decisions.push(decision);
+    }
+
+    /// Counts one more action; asks for another pass at once when it does not fit into this plan.
+    pub(super) fn has_room(&mut self, facts: &Facts<'_>) -> bool {
+        self.actions += 1;
+        let has_room = self.actions <= ACTIONS_MAX || facts.is_off(Mutant::UnboundedPlan);
+        if !has_room {
+            self.wake(facts.now.boot);
+        }
+        has_room
     }
 
     /// Asks to look again at `at` or sooner.

@@ -29,18 +29,16 @@ pub(super) fn take_turns(case: &Case<'_>, start: usize, draft: &mut Draft) {
     if !is_settled && !case.facts.is_off(Mutant::RollAllAtOnce) {
         return;
     }
-    let mut stopped = false;
-    for decision in decisions.iter_mut().filter(|d| is_waiting(d)) {
-        if let Some((action, because)) = stop(case, &decision.id) {
-            (decision.action, decision.because) = (Some(action), because);
-            stopped = true;
-            if !case.facts.is_off(Mutant::RollAllAtOnce) {
-                break;
-            }
-        }
-    }
-    if stopped {
+    let waiting = decisions.iter().enumerate().filter(|(_, d)| is_waiting(d)).map(|(i, _)| i);
+    let at_once = if case.facts.is_off(Mutant::RollAllAtOnce) { usize::MAX } else { 1 };
+    for i in waiting.take(at_once).collect::<Vec<_>>() {
+        let Some((action, because)) = draft.tail(start).get(i).and_then(|d| stop(case, &d.id)) else { continue };
+        let has_room = draft.has_room(case.facts);
         draft.wake(case.facts.now.boot.after(STOP_BEGINS_WITHIN));
+        if let Some(decision) = draft.tail(start).get_mut(i) {
+            (decision.action, decision.because) =
+                if has_room { (Some(action), because) } else { (None, Reason::PlanFull) };
+        }
     }
 }
 
