@@ -7,6 +7,7 @@
 //! die of the very rule that is there for it.
 
 mod sim {
+    pub mod big;
     pub mod controller;
     pub mod disk;
     pub mod faults;
@@ -26,6 +27,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use setpoint::engine::Mutant;
+use setpoint::engine::plan::ACTIONS_MAX;
+use sim::big;
 use sim::life::{Cause, Failure, Mutants, Tally, live};
 use sim::world::HostMutant;
 
@@ -125,5 +128,16 @@ fn every_mutant_of_the_machine_dies_of_the_check_that_is_there_for_it() {
             let is_right = matches!(&death.cause, Cause::Host(breach) if breach.rule == rule);
             assert!(is_right, "{mutant:?} dies of something else: {death}");
         }
+    }
+}
+
+#[test]
+fn a_plan_is_bounded_however_much_there_is_to_do() {
+    for case in big::CASES {
+        let (actions, broken) = big::plan(*case, Mutant::None);
+        assert_eq!((actions, broken), (ACTIONS_MAX, vec![]), "{case:?}");
+        let (actions, broken) = big::plan(*case, Mutant::UnboundedPlan);
+        assert!(actions > ACTIONS_MAX, "{case:?}: the case is too small");
+        assert_eq!(broken, [Mutant::UnboundedPlan], "{case:?}");
     }
 }

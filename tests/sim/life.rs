@@ -339,10 +339,13 @@ impl Life {
     /// True when nothing but the restless moves.
     fn is_resting(&self, plan: &Plan) -> bool {
         let restless = self.restless();
-        let is_end = |because: &Reason| match because {
-            Reason::Healthy | Reason::ForeignRevision | Reason::RollHalted | Reason::Stray => true,
-            Reason::GaveUp { .. } | Reason::Completed { .. } | Reason::Paused { until: None, .. } => true,
-            _ => false,
+        let is_end = |because: &Reason| {
+            use Reason::{Completed, ForeignRevision, GaveUp, Healthy, Paused, RollHalted, Stray};
+            let (is_up, is_down) = (
+                matches!(because, Healthy | ForeignRevision | RollHalted | Stray),
+                matches!(because, GaveUp { .. } | Completed { .. } | Paused { until: None, .. }),
+            );
+            is_up || is_down
         };
         plan.decisions.iter().all(|decision| {
             let instance = names::index(&decision.id);

@@ -103,8 +103,8 @@ fn parse(o: usize, stored: &Stored, is_opaque: bool) -> Object {
 
 /// Numbers only grow.
 fn raise(facts: &mut BTreeMap<Cause, u32>, o: usize, folders: &[Folder]) {
-    for instance in o * SLOTS..(o + 1) * SLOTS {
-        let highest = folders[instance].highest();
+    for (instance, folder) in folders.iter().enumerate().skip(o * SLOTS).take(SLOTS) {
+        let highest = folder.highest();
         if highest > 0 {
             let fact = facts.entry(names::slot(instance)).or_default();
             *fact = (*fact).max(highest);
