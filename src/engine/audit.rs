@@ -15,6 +15,7 @@ use super::live::{READY_AFTER, STOP_BEGINS_WITHIN};
 use super::name::InstanceId;
 use super::observed::{Alive, Phase, Sight, Sighting};
 use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule};
+use super::roll::is_done;
 
 /// A rule of the engine that a test switches off, and at the same time the audit rule that notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -327,7 +328,8 @@ fn rolled_together(plan: &Plan, facts: &Facts<'_>) -> Option<Violation> {
             let object = facts.desired.objects.get(&d.id.object)?;
             let last = facts.backoff.0.get(&d.id)?;
             let counts = standing(object, &d.id.cause, last, facts.now) == Standing::Counts;
-            (counts && (last.streak.crashes > 0 || matches!(last.end, End::Ended { asked: false, .. }))).then_some(())
+            let is_death = matches!(last.end, End::Ended { asked: false, .. }) && !is_done(d);
+            (counts && (last.streak.crashes > 0 || is_death)).then_some(())
         };
         let rule = if siblings().chain([decision]).any(|d| crashed(d).is_some()) {
             Mutant::RollOverCrash

@@ -19,7 +19,7 @@ pub(super) fn take_turns(case: &Case<'_>, start: usize, draft: &mut Draft) {
     if !decisions.iter().any(is_waiting) {
         return;
     }
-    if decisions.iter().any(|d| is_crashed(case, &d.id)) && !case.facts.is_off(Mutant::RollOverCrash) {
+    if decisions.iter().any(|d| is_crashed(case, d)) && !case.facts.is_off(Mutant::RollOverCrash) {
         for decision in decisions.iter_mut().filter(|d| is_waiting(d)) {
             decision.because = Reason::RollHalted;
         }
@@ -52,11 +52,17 @@ fn is_settled(decision: &Decision) -> bool {
 }
 
 /// True when the wanted revision has crashed in this slot since it was last forgiven.
-fn is_crashed(case: &Case<'_>, id: &InstanceId) -> bool {
-    case.facts.backoff.0.get(id).is_some_and(|last| {
-        let counts = standing(case.object, &id.cause, last, case.facts.now) == Standing::Counts;
-        counts && (last.streak.crashes > 0 || matches!(last.end, End::Ended { asked: false, .. }))
+fn is_crashed(case: &Case<'_>, decision: &Decision) -> bool {
+    case.facts.backoff.0.get(&decision.id).is_some_and(|last| {
+        let counts = standing(case.object, &decision.id.cause, last, case.facts.now) == Standing::Counts;
+        let is_death = matches!(last.end, End::Ended { asked: false, .. }) && !is_done(decision);
+        counts && (last.streak.crashes > 0 || is_death)
     })
+}
+
+/// Ended well, and its restart rule asks for no more: the opposite of a crash.
+pub(super) fn is_done(decision: &Decision) -> bool {
+    matches!(&decision.because, Reason::Completed { exit } if exit.is_ok())
 }
 
 fn stop(case: &Case<'_>, id: &InstanceId) -> Option<(Action, Reason)> {
