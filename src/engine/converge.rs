@@ -297,18 +297,24 @@ fn surplus(case: &Case<'_>, policy: super::plan::Policy, id: &InstanceId, sighti
 /// Seen, and its object is in no generation of the desired state.
 fn unclaimed(facts: &Facts<'_>, id: &InstanceId, sighting: &Sighting, draft: &mut Draft) {
     let tombstone = facts.desired.tombstones.get(&id.object);
-    let is_whole = facts.desired.coverage == Coverage::Whole || facts.is_off(Mutant::PruneOnPartial);
-    let decision = match (&sighting.sight, tombstone) {
-        (Sight::Absent, _) => return,
-        (Sight::Unreadable { why }, _) => wait(id.clone(), Reason::Blind { why: why.clone() }),
-        (Sight::Seen(alive), Some(stone)) if is_whole => {
-            live::end(facts, stone.policy, id.clone(), alive, sighting, Reason::Deleted, draft)
-        }
-        (Sight::Seen(alive), None) if facts.is_off(Mutant::KillStrays) => {
+    let coverage = match &facts.desired.coverage {
+        Coverage::Partial { .. } if facts.is_off(Mutant::PruneOnPartial) => &Coverage::Whole,
+        coverage => coverage,
+    };
+    let decision = match (&sighting.sight, tombstone, coverage) {
+        (Sight::Absent, _, _) => return,
+        (Sight::Seen(alive), None, _) if facts.is_off(Mutant::KillStrays) => {
             let policy = super::plan::Policy::DEFAULT;
             live::end(facts, policy, id.clone(), alive, sighting, Reason::Deleted, draft)
         }
-        (Sight::Seen(_), Some(_) | None) => wait(id.clone(), Reason::Stray),
+        // Its object may be among those that could not be read.
+        (Sight::Unreadable { why }, _, _) | (Sight::Seen(_), _, Coverage::Partial { why }) => {
+            wait(id.clone(), Reason::Blind { why: why.clone() })
+        }
+        (Sight::Seen(alive), Some(stone), Coverage::Whole) => {
+            live::end(facts, stone.policy, id.clone(), alive, sighting, Reason::Deleted, draft)
+        }
+        (Sight::Seen(_), None, Coverage::Whole) => wait(id.clone(), Reason::Stray),
     };
     draft.push(facts, decision);
 }

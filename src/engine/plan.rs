@@ -318,7 +318,7 @@ impl fmt::Display for Reason {
             Reason::Lingering => f.write_str("its shim was killed and its processes live on"),
             Reason::Vanished => f.write_str("it vanished without an exit"),
             Reason::PolicyChanged => f.write_str("how it is stopped or logged has changed"),
-            Reason::Blind { why } => write!(f, "nobody can tell whether it runs: {why}"),
+            Reason::Blind { why } => write!(f, "too little is known to do anything: {why}"),
             Reason::Refused { why, .. } => write!(f, "it could not be started: {why}"),
             Reason::PlanFull => f.write_str("too many things are to be done at once; it comes next"),
         }
