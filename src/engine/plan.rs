@@ -293,19 +293,22 @@ impl fmt::Display for Reason {
             Reason::ForeignRevision => {
                 f.write_str("it runs; another version of setpoint started it, so its revision counts as unchanged")
             }
-            Reason::BackingOff { exit, deaths, .. } => write!(f, "it crashed ({exit}), {} in a row", times(*deaths)),
-            Reason::GaveUp { deaths, exit } => write!(
-                f,
-                "it crashed {} in a row, last with {exit}; edit it or restart it to try again",
-                times(*deaths)
-            ),
+            Reason::BackingOff { exit, deaths, .. } => {
+                let verb = if exit.is_ok() { "ended" } else { "crashed" };
+                write!(f, "it {verb} ({exit})")?;
+                if *deaths > 1 { write!(f, ", {deaths} times in a row") } else { Ok(()) }
+            }
+            Reason::GaveUp { deaths, exit } => {
+                let times = if *deaths == 1 { "once".to_owned() } else { format!("{deaths} times in a row") };
+                write!(f, "it crashed {times}, last with {exit}; edit it or restart it to try again")
+            }
             Reason::Completed { exit } => write!(f, "it ended ({exit}) and its restart rule asks for no more"),
             Reason::Paused { by, reason, .. } => match reason {
                 Some(reason) => write!(f, "{by} paused it: {reason}"),
                 None => write!(f, "{by} paused it"),
             },
             Reason::Changed { .. } => f.write_str("its manifest has changed"),
-            Reason::RollWaits => f.write_str("its manifest has changed; its turn comes when the others are ready"),
+            Reason::RollWaits => f.write_str("it is to be replaced; its turn comes when the others are ready"),
             Reason::RollHalted => f.write_str(
                 "its manifest has changed, but the new version crashed, so the old one is kept until the next edit",
             ),
@@ -323,10 +326,6 @@ impl fmt::Display for Reason {
             Reason::PlanFull => f.write_str("too many things are to be done at once; it comes next"),
         }
     }
-}
-
-fn times(count: u32) -> String {
-    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 impl fmt::Display for StopRule {
