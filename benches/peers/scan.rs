@@ -1,4 +1,4 @@
-//! Row 11, the process table: the cost a process of reading it, bare and through the library the product reads with.
+//! Row 11, the process table: the cost a process of reading it, bare and as the product does it.
 //!
 //! In: a thousand live payloads. Out: microseconds a process for `stat`, and for `stat` with `cmdline`.
 //! Not here: what is made of it. The surprise: the floor re-uses one buffer and one descriptor of /proc, and there is
@@ -9,6 +9,9 @@ use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags, RawDir, open, openat};
+
+use setpoint::engine::Coverage;
+use setpoint::observe::{ProcTable, Table as _};
 
 use crate::lab::{Lab, show};
 use crate::table::{Bar, FLOOR, Figure, OURS, Table, percentile};
@@ -36,7 +39,7 @@ fn with_processes(order: &Order, table: &mut Table) -> io::Result<()> {
         let (mut floor, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..order.pick(25, 5) {
             floor.push(timed(|| bare(with_cmdline))?);
-            ours.push(timed(|| through_procfs(with_cmdline))?);
+            ours.push(timed(|| observed(with_cmdline))?);
         }
         percentile(&mut floor, 50).into_iter().for_each(|value| table.add(figure, FLOOR, value));
         percentile(&mut ours, 50).into_iter().for_each(|value| table.add(figure, OURS, value));
@@ -78,15 +81,16 @@ fn bare(with_cmdline: bool) -> io::Result<usize> {
     Ok(count)
 }
 
-/// The same through the `procfs` crate, parsed.
-fn through_procfs(with_cmdline: bool) -> io::Result<usize> {
-    let mut count = 0;
-    for process in procfs::process::all_processes().map_err(io::Error::other)?.flatten() {
-        let Ok(stat) = process.stat() else { continue };
-        count += usize::from(stat.pid > 0);
-        if with_cmdline {
-            let _ = std::hint::black_box(process.cmdline());
+/// The same as the product does it.
+fn observed(with_cmdline: bool) -> io::Result<usize> {
+    let listing = ProcTable.list(&|_| false);
+    if let Coverage::Partial { why } = &listing.coverage {
+        return Err(io::Error::other(why.to_string()));
+    }
+    if with_cmdline {
+        for pid in listing.processes.keys() {
+            let _ = std::hint::black_box(ProcTable.argv(*pid));
         }
     }
-    Ok(count)
+    Ok(listing.processes.len())
 }
