@@ -53,7 +53,8 @@ fn tell(decision: &Decision) {
     let Decision { id, action, because } = decision;
     match because {
         Reason::GaveUp { .. } | Reason::RollHalted => tracing::error!(instance = %id, "{because}"),
-        Reason::BackingOff { .. }
+        Reason::Again { .. }
+        | Reason::BackingOff { .. }
         | Reason::Refused { .. }
         | Reason::Vanished
         | Reason::Blind { .. }
@@ -80,6 +81,7 @@ fn verb(action: Option<&Action>) -> &'static str {
 fn event_of(decision: &Decision) -> Option<&'static str> {
     match (&decision.because, &decision.action) {
         (Reason::Missing, Some(_)) => Some("started"),
+        (Reason::Again { .. }, Some(_)) => Some("restarted"),
         (Reason::Healthy, None) => Some("ready"),
         (Reason::BackingOff { .. } | Reason::Vanished, _) => Some("crashed"),
         (Reason::GaveUp { .. }, _) => Some("gave-up"),

@@ -226,7 +226,8 @@ fn again(case: &Case<'_>, up: &Up, id: InstanceId, last: &Attempt, standing: Sta
     }
     let step = if facts.is_off(Mutant::SameAttempt) { 0 } else { 1 };
     let streak = if facts.is_off(Mutant::StreakForgotten) { super::backoff::Streak::default() } else { due.streak };
-    spawn(case, up, id, last.number.saturating_add(step), streak)
+    let decision = spawn(case, up, id, last.number.saturating_add(step), streak);
+    if due.crashed { Decision { because: Reason::Again { exit }, ..decision } } else { decision }
 }
 
 /// True when the end of `last` was not its own doing, so the restart rule has no say.

@@ -164,6 +164,8 @@ impl LogLimits {
 pub enum Reason {
     /// Wanted, and nothing of it runs.
     Missing,
+    /// It died, and its backoff lets the next attempt start now.
+    Again { exit: Exit },
     /// Runs, and nothing is to be done.
     Healthy,
     /// Executed, and not alive for long enough to count as ready.
@@ -242,7 +244,7 @@ impl Decision {
         match &self.because {
             Reason::Healthy | Reason::ForeignRevision | Reason::RollWaits => State::Ready,
             Reason::PolicyChanged => State::Running,
-            Reason::Missing | Reason::NotReadyYet { .. } | Reason::Starting => State::Starting,
+            Reason::Missing | Reason::Again { .. } | Reason::NotReadyYet { .. } | Reason::Starting => State::Starting,
             Reason::Frozen => State::Frozen,
             Reason::BackingOff { .. } | Reason::Vanished => State::Backoff,
             Reason::GaveUp { .. } => State::GaveUp,
@@ -286,6 +288,10 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Missing => f.write_str("it is wanted and does not run"),
+            Reason::Again { exit } => {
+                let verb = if exit.is_ok() { "ended" } else { "crashed" };
+                write!(f, "it {verb} ({exit}) and is started again")
+            }
             Reason::Healthy => f.write_str("it runs as wanted"),
             Reason::NotReadyYet { .. } => f.write_str("it has just been started"),
             Reason::Starting => f.write_str("its start is under way"),

@@ -24,7 +24,7 @@ fn a_process_that_lived_longer_than_its_delay_comes_back_at_once() {
          record web-0 #4 born 10 n 1 deaths 1 crashes 1 exit 1 at 15
          now 15",
         expect![[r#"
-            spawn #5 1:A n 0 deaths 2 crashes 2 web-0: it is wanted and does not run [Starting]
+            spawn #5 1:A n 0 deaths 2 crashes 2 web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
@@ -62,7 +62,7 @@ fn when_the_delay_is_over_the_next_attempt_carries_the_streak() {
          record web-0 #2 born 10 n 1 deaths 1 crashes 1 exit 1 at 10.5
          now 12.5",
         expect![[r#"
-            spawn #3 1:A n 2 deaths 2 crashes 2 web-0: it is wanted and does not run [Starting]
+            spawn #3 1:A n 2 deaths 2 crashes 2 web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
@@ -74,7 +74,7 @@ fn a_long_life_forgets_the_streak_and_proves_the_revision() {
          record web-0 #5 born 10 n 4 deaths 4 crashes 4 exit 1 at 70
          now 70",
         expect![[r#"
-            spawn #6 1:A n 0 deaths 0 crashes 5 proven web-0: it is wanted and does not run [Starting]
+            spawn #6 1:A n 0 deaths 0 crashes 5 proven web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
@@ -86,7 +86,7 @@ fn a_long_life_never_waits_even_for_a_longer_delay() {
          record web-0 #9 born 10 n 8 deaths 4 crashes 9 proven exit 1 at 75
          now 75",
         expect![[r#"
-            spawn #10 1:A n 0 deaths 0 crashes 10 proven web-0: it is wanted and does not run [Starting]
+            spawn #10 1:A n 0 deaths 0 crashes 10 proven web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
@@ -110,7 +110,7 @@ fn a_proven_revision_is_tried_for_ever() {
          record web-0 #5 born 10 n 4 deaths 4 crashes 4 proven exit 1 at 10.5
          now 100",
         expect![[r#"
-            spawn #6 1:A n 5 deaths 5 crashes 5 proven web-0: it is wanted and does not run [Starting]
+            spawn #6 1:A n 5 deaths 5 crashes 5 proven web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
@@ -134,7 +134,7 @@ fn give_up_never_goes_on() {
          record web-0 #50 born 10 n 9 deaths 49 crashes 49 exit 1 at 10.5
          now 100",
         expect![[r#"
-            spawn #51 1:A n 10 deaths 50 crashes 50 web-0: it is wanted and does not run [Starting]
+            spawn #51 1:A n 10 deaths 50 crashes 50 web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
@@ -146,7 +146,7 @@ fn give_up_after_zero_goes_on() {
          record web-0 #50 born 10 n 9 deaths 49 crashes 49 exit 1 at 10.5
          now 100",
         expect![[r#"
-            spawn #51 1:A n 10 deaths 50 crashes 50 web-0: it is wanted and does not run [Starting]
+            spawn #51 1:A n 10 deaths 50 crashes 50 web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
@@ -183,7 +183,7 @@ fn exit_one_is_not_done_for_on_failure() {
          record web-0 #1 born 10 exit 1 at 10.2
          now 100",
         expect![[r#"
-            spawn #2 1:A n 1 deaths 1 crashes 1 web-0: it is wanted and does not run [Starting]
+            spawn #2 1:A n 1 deaths 1 crashes 1 web-0: it crashed (exit 1) and is started again [Starting]
         "#]],
     );
 }
