@@ -1,4 +1,7 @@
 //! setpoint: kubectl apply for one machine.
+#![doc = include_str!("../ADR/ARCHITECTURE.md")]
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod cli;
 pub mod controller;

@@ -113,6 +113,12 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         return Ok(exit::OK);
     }
     let (home, store) = open(global)?;
+    let start = match (args.once, args.no_start) {
+        (true, _) => Start::Once,
+        (false, true) => Start::IfRunning,
+        (false, false) => Start::Background,
+    };
+    super::check_executor(&home, start)?;
     let mut locked = lock(&store)?;
     let changes = change::plan(locked.base(), &batch, &options).map_err(refused)?;
     args.check(&changes)?;
@@ -130,11 +136,6 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         false => String::from("Nothing to change."),
     };
     tell(global, &said);
-    let start = match (args.once, args.no_start) {
-        (true, _) => Start::Once,
-        (false, true) => Start::IfRunning,
-        (false, false) => Start::Background,
-    };
     let code = super::hand_over(global, &home, &Handover { generation, objects: changes.affected(), start })?;
     match args.wait {
         Some(Until::Ready) if code == exit::OK => {
@@ -299,6 +300,7 @@ pub(super) fn lock(store: &Store) -> Result<Locked, Failure> {
 
 /// Writes a draft, lets the next writer in, and has it executed.
 pub(super) fn commit(global: &Global, home: &Home, mut locked: Locked, step: Step<'_>) -> Outcome {
+    super::check_executor(home, step.start)?;
     let generation = locked.commit(step.draft).map_err(failed)?.generation;
     drop(locked);
     match global.output {

@@ -105,7 +105,11 @@ pub fn shim_above() -> Option<String> {
     })
 }
 
-fn refuse_under_shim() -> Result<(), Failure> {
+/// Refuses to start a controller inside a service.
+///
+/// # Errors
+/// When a shim is among the ancestors of this process.
+pub fn refuse_under_shim() -> Result<(), Failure> {
     let Some(instance) = shim_above() else { return Ok(()) };
     let text = format!(
         "this process runs inside {instance}, and a controller started here would end with it\n  \

@@ -206,6 +206,12 @@ impl Facts {
         Some(rfc3339(crate::engine::Timestamp::from_nanos(self.now.wall.nanos().saturating_add(ahead))))
     }
 
+    /// True when a controller would have something to do now or soon.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.plan.wake_at.is_some() || self.plan.decisions.iter().any(|decision| decision.action.is_some())
+    }
+
     /// Words about what could not be seen; nothing when all was.
     #[must_use]
     pub fn gaps(&self) -> Option<String> {

@@ -41,6 +41,12 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
             super::say(global, &format!("warning: not everything could be seen: {gap}"));
         }
         if !args.watch {
+            if let Some(home) = &facts.home
+                && facts.is_unsettled()
+                && super::controller::ping(home)?.is_none()
+            {
+                super::say(global, "no controller runs, so nothing is started or stopped: setpoint controller start");
+            }
             return Ok(exit::OK);
         }
         std::thread::sleep(WATCH);

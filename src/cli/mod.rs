@@ -220,13 +220,33 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
     }
 }
 
+/// Sees to it that somebody can execute what is about to be recorded.
+///
+/// # Errors
+/// When a controller would have to be started from inside a service, with which it would end.
+pub fn check_executor(home: &Home, start: Start) -> Result<(), Failure> {
+    match start {
+        Start::IfRunning => Ok(()),
+        Start::Background | Start::Once if controller::ping(home)?.is_some() => Ok(()),
+        Start::Background | Start::Once => controller::refuse_under_shim(),
+    }
+}
+
 /// Hands a new generation to whoever executes it.
 ///
 /// # Errors
 /// When nobody can.
 pub fn hand_over(global: &Global, home: &Home, order: &Handover) -> Outcome {
     match order.start {
-        Start::IfRunning => controller::nudge(home).map(|_| exit::OK),
+        Start::IfRunning => {
+            if !controller::nudge(home)? {
+                say(
+                    global,
+                    "no controller runs, so nothing is done about it yet; start one: setpoint controller start",
+                );
+            }
+            Ok(exit::OK)
+        }
         Start::Once => controller::once(home, global.verbose),
         Start::Background => {
             if let Started::Now(pid) = controller::ensure(home, &[], global.verbose)? {

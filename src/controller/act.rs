@@ -7,7 +7,7 @@ use std::io;
 
 use super::core::Core;
 use crate::engine::plan::{Action, Decision, Policy, StopRule};
-use crate::engine::{InstanceId, Now, Plan, ProcId};
+use crate::engine::{InstanceId, Now, Plan, ProcId, Sight};
 use crate::execute::lost::{self, Declared};
 use crate::execute::policy;
 use crate::execute::signal::{self, Sent};
@@ -54,7 +54,7 @@ impl Core {
                 Ok(pending.child)
             });
             match begun {
-                Ok(child) => self.starts.flies(id, spawn.attempt, child),
+                Ok(child) => self.starts.flies(id, child, now.boot),
                 Err(error) => {
                     tracing::warn!(instance = %id, "cannot be started: {error}");
                     self.refuse(&id, &error.to_string());
@@ -72,6 +72,9 @@ impl Core {
         self.note_failed(id, "its shim", sent);
         if let Some(sighting) = self.observed.sightings.get_mut(id) {
             sighting.stop_asked.get_or_insert(now.boot);
+            if let Sight::Seen(alive) = &sighting.sight {
+                self.ending.insert(id.clone(), alive.attempt);
+            }
         }
         if is_gone {
             self.doubt(id);
@@ -80,7 +83,7 @@ impl Core {
     }
 
     fn record_lost(&mut self, id: &InstanceId, attempt: u32, now: &Now) -> bool {
-        let is_asked = self.observed.sightings.get(id).is_some_and(|s| s.stop_asked.is_some());
+        let is_asked = self.ending.remove(id) == Some(attempt);
         match lost::declare(&self.home, id, attempt, is_asked, now) {
             Ok(Declared::Lost) => self.look_once(id) || !self.doubts.is_empty(),
             Ok(Declared::Busy) => {

@@ -20,7 +20,8 @@ use crate::desired::{Store, StoreError};
 use crate::engine::converge::Facts;
 use crate::engine::desired::{Overrides, Pause};
 use crate::engine::{
-    Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, audit, reconcile,
+    Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, Sight, Sighting, audit,
+    reconcile,
 };
 use crate::execute::spawn::Starter;
 use crate::home::Home;
@@ -53,6 +54,8 @@ pub struct Core {
     pub(super) backoff: Backoff,
     pub(super) watch: Watch,
     pub(super) starts: Starts,
+    /// Attempts that were asked to stop: if one is lost on the way, that is no crash.
+    pub(super) ending: BTreeMap<InstanceId, u32>,
     /// Instances to look at again, with when and how often that was tried.
     pub(super) doubts: BTreeMap<InstanceId, (BootTime, u32)>,
     pub(super) relist_at: BootTime,
@@ -99,6 +102,7 @@ impl Core {
             backoff: Backoff::default(),
             watch,
             starts: Starts::default(),
+            ending: BTreeMap::new(),
             doubts: BTreeMap::new(),
             relist_at: BootTime::default(),
             plan: Plan { generation: 0, decisions: Vec::new(), wake_at: None },
@@ -143,7 +147,8 @@ impl Core {
             let plan = self.decide(&now);
             let is_more = self.act(&plan, &now);
             self.start_queued(&now);
-            wake_at = [plan.wake_at, self.doubts.values().map(|(due, _)| *due).min(), Some(self.relist_at)]
+            let doubt = self.doubts.values().map(|(due, _)| *due).min();
+            wake_at = [plan.wake_at, doubt, self.starts.due(), Some(self.relist_at)]
                 .into_iter()
                 .flatten()
                 .min()
@@ -192,8 +197,12 @@ impl Core {
     /// True when nothing of what is desired runs any more.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let is_ours = |id: &InstanceId| self.desired.objects.contains_key(&id.object);
-        self.starts.is_empty() && !self.observed.sightings.keys().any(is_ours)
+        let is_ours = |id: &InstanceId| {
+            self.desired.objects.contains_key(&id.object) || self.desired.tombstones.contains_key(&id.object)
+        };
+        // What cannot be seen is not waited for: nobody could say when it has gone.
+        let is_up = |sighting: &Sighting| matches!(sighting.sight, Sight::Seen(_));
+        self.starts.is_empty() && !self.observed.sightings.iter().any(|(id, sighting)| is_up(sighting) && is_ours(id))
     }
 
     pub(super) fn tell_once(&mut self, text: String) {

@@ -6,20 +6,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::desired::{Store, StoreError, Stored, attempts, live, manifests};
+use crate::desired::{Store, StoreError, attempts, live, manifests};
 use crate::engine::ObjectRef;
 use crate::home::Home;
-use crate::load::{Cache, load_folder};
+use crate::load::{Cache, FileReading, FolderReading, Trust, reload_folder};
 
 /// How often folders are read although nothing was heard of them.
 const NET: Duration = Duration::from_secs(30);
+
+/// Every so many such looks read contents; the others go by the times of files.
+const CONTENTS_EVERY: u32 = 20;
 
 /// How long a file must have been gone.
 const GONE_FOR: Duration = Duration::from_secs(2);
@@ -75,6 +80,10 @@ struct Work {
     watched: BTreeMap<PathBuf, u64>,
     vanished: BTreeMap<ObjectRef, Instant>,
     warned: BTreeSet<String>,
+    trust: Trust,
+    nets: u32,
+    /// The files of all folders and the generation, as they were when last applied.
+    applied: Option<(Vec<Arc<FileReading>>, Option<u64>)>,
 }
 
 /// A live folder with what was read of it before.
@@ -86,6 +95,8 @@ struct Reader {
 
 impl Work {
     fn new(home: Home, folders: Vec<PathBuf>, notes: UnboundedSender<Note>, hints: Sender<Hint>) -> Work {
+        // Once it exists, its absence means that somebody took it away, and is told.
+        _ = std::fs::DirBuilder::new().mode(0o700).create(home.jobs());
         let desired = home.desired();
         let hear = move |event: notify::Result<notify::Event>| {
             let is_noise = |event: &notify::Event| event.kind.is_access() && !event.need_rescan();
@@ -102,8 +113,25 @@ impl Work {
         let mut readers: Vec<Reader> = folders.into_iter().map(|path| live(path, false)).collect();
         readers.push(live(home.jobs(), true));
         let watcher = notify::recommended_watcher(hear).ok();
-        let (watched, vanished, warned) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Work { home, store, readers, notes, watcher, watched, vanished, warned }
+        Work {
+            home,
+            store,
+            readers,
+            notes,
+            watcher,
+            watched: BTreeMap::new(),
+            vanished: BTreeMap::new(),
+            warned: BTreeSet::new(),
+            trust: Trust::Contents,
+            nets: 0,
+            applied: None,
+        }
+    }
+
+    /// How the next look that nothing asked for tells files apart.
+    fn nets(&mut self) -> Trust {
+        self.nets += 1;
+        if self.nets.is_multiple_of(CONTENTS_EVERY) { Trust::Contents } else { Trust::Times }
     }
 
     fn run(mut self, heard: &Receiver<Hint>) {
@@ -112,18 +140,22 @@ impl Work {
             self.arm();
             if is_due && let Err(error) = self.apply() {
                 self.tell(error.to_string());
+                // What failed may go well the next time, though no file has changed.
+                self.applied = None;
             }
             let confirm = self.vanished.values().min().map(|since| (*since + GONE_FOR).duration_since(Instant::now()));
             match heard.recv_timeout(confirm.map_or(NET, |wait| wait.min(NET))) {
                 Ok(first) => {
                     let hints: Vec<Hint> = std::iter::once(first).chain(heard.try_iter()).collect();
                     is_due = hints.iter().any(|hint| matches!(hint, Hint::Look | Hint::Folder));
+                    self.trust = Trust::Contents;
                     if hints.iter().any(|hint| matches!(hint, Hint::Desired)) {
                         self.note(Note::Desired);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     is_due = true;
+                    self.trust = self.nets();
                     self.note(Note::Desired);
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -164,12 +196,22 @@ impl Work {
     }
 
     fn apply(&mut self) -> Result<(), StoreError> {
-        // Most looks find nothing new; only one that does takes the lock.
-        let base = self.store.read_current()?;
-        let mut folders: Vec<live::Folder> = Vec::new();
-        for at in 0..self.readers.len() {
-            folders.extend(self.read(at, &base));
+        let readings: Vec<Option<FolderReading>> = (0..self.readers.len()).map(|at| self.read(at)).collect();
+        let files: Vec<Arc<FileReading>> =
+            readings.iter().flatten().flat_map(|reading| reading.files.iter().cloned()).collect();
+        let newest = self.store.numbers()?.last().copied();
+        if self.vanished.is_empty() && self.is_applied(&files, newest) {
+            return Ok(());
         }
+        // Only a look that finds something new takes the lock.
+        let base = self.store.read_current()?;
+        let read = self.readers.iter().zip(&readings);
+        let folders: Vec<live::Folder> = read
+            .filter_map(|(reader, reading)| {
+                let reading = reading.as_ref()?;
+                Some(manifests::live_folder(&base, reader.path.clone(), reading, reader.is_user_layer))
+            })
+            .collect();
         let now = Instant::now();
         let confirmed: BTreeSet<ObjectRef> = self
             .vanished
@@ -181,11 +223,13 @@ impl Work {
         let planned = |base: &_| live::plan(base, &folders, &confirmed, &attempts);
         let failed = |source| StoreError::Io { path: self.home.root().to_owned(), action: "draw an id in", source };
         let mut outcome = planned(&base).map_err(failed)?;
+        let mut applied = newest;
         if outcome.draft.is_some() {
             let mut locked = self.store.lock(&|_| {})?;
             outcome = planned(locked.base()).map_err(failed)?;
             if let Some(draft) = outcome.draft.take() {
                 let next = locked.commit(draft)?;
+                applied = Some(next.generation);
                 tracing::info!(
                     generation = next.generation,
                     changes = outcome.changes.len(),
@@ -194,6 +238,9 @@ impl Work {
                 self.note(Note::Desired);
             }
         }
+        // A folder that cannot be listed says nothing by its files, so it is looked at each time.
+        let is_listed = readings.iter().flatten().all(|reading| reading.listing.is_empty());
+        self.applied = is_listed.then_some((files, applied));
         self.vanished.retain(|id, _| outcome.unconfirmed.contains(id));
         for id in outcome.unconfirmed {
             self.vanished.entry(id).or_insert(now);
@@ -204,22 +251,27 @@ impl Work {
         Ok(())
     }
 
+    /// True when these files are the ones that were applied last, and nobody has written a generation since.
+    fn is_applied(&self, files: &[Arc<FileReading>], newest: Option<u64>) -> bool {
+        self.applied.as_ref().is_some_and(|(before, generation)| {
+            *generation == newest
+                && before.len() == files.len()
+                && before.iter().zip(files).all(|(before, file)| Arc::ptr_eq(before, file))
+        })
+    }
+
     /// Reads one folder; twice when a file of it does not parse.
-    fn read(&mut self, at: usize, base: &Stored) -> Option<live::Folder> {
+    fn read(&mut self, at: usize) -> Option<FolderReading> {
         let reader = self.readers.get_mut(at)?;
-        if reader.is_user_layer && !reader.path.exists() {
-            return None;
-        }
-        let mut reading = load_folder(&reader.path, &mut reader.cache);
+        let mut reading = reload_folder(&reader.path, &mut reader.cache, self.trust);
         if !reading.is_whole {
             std::thread::sleep(HALF_WRITTEN);
-            reading = load_folder(&reader.path, &mut reader.cache);
+            reading = reload_folder(&reader.path, &mut reader.cache, Trust::Contents);
         }
-        let folder = manifests::live_folder(base, reader.path.clone(), &reading, reader.is_user_layer);
         let broken = reading.files.iter().flat_map(|file| &file.problems).chain(&reading.listing);
         for problem in broken.map(|problem| problem.render(true, false)).collect::<Vec<_>>() {
             self.tell(problem);
         }
-        Some(folder)
+        Some(reading)
     }
 }

@@ -71,6 +71,7 @@ impl Core {
         let ids: BTreeSet<InstanceId> =
             known.filter(|id| !settled.contains(*id) && !self.starts.has(id)).cloned().collect();
         self.look_by(&listing, ids.into_iter().collect());
+        self.starts.reap();
         self.looked();
     }
 
@@ -167,6 +168,10 @@ impl Core {
 
     /// Looks again where a doubt is due, and where a shim was asked to stop and may have begun.
     pub(super) fn look_again(&mut self, now: &Now) {
+        for id in self.starts.overdue(now.boot) {
+            tracing::warn!(instance = %id, "its start has not been answered");
+            self.doubts.insert(id, (BootTime::default(), 0));
+        }
         let due: Vec<InstanceId> =
             self.doubts.iter().filter(|(_, (at, _))| *at <= now.boot).map(|(id, _)| id.clone()).collect();
         let late: Vec<InstanceId> = self.late(now).collect();
@@ -272,7 +277,10 @@ fn unknown() -> Sighting {
 #[must_use]
 pub fn fresh(home: &crate::home::Home, clock: &crate::observe::Clock) -> (Observed, crate::engine::Backoff) {
     let table = crate::observe::ProcTable;
-    let listing = table.list(&|_| false);
-    let ids = records::instances(home).unwrap_or_default();
+    let mut listing = table.list(&|_| false);
+    let ids = records::instances(home).unwrap_or_else(|error| {
+        listing.coverage = Coverage::Partial { why: format!("the records cannot be listed: {error}").into() };
+        Vec::new()
+    });
     look(Look { home, clock, table: &table }, &listing, ids, true)
 }

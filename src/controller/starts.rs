@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::Child;
+use std::time::Duration;
 
 use crate::engine::observed::{Alive, Observed, Phase};
 use crate::engine::plan::Spawn;
@@ -22,13 +23,15 @@ pub struct Starts {
     unreaped: Vec<Child>,
 }
 
+/// A start that is not answered for this long is looked at, and gives its place to another: a hung disk holds up
+/// what starts from it and nothing else.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
 /// A start under way.
 #[derive(Debug)]
-pub struct Flight {
-    /// The attempt.
-    pub attempt: u32,
-    /// The process that becomes the shim's parent for a moment.
-    pub child: Child,
+struct Flight {
+    child: Child,
+    since: BootTime,
 }
 
 impl Starts {
@@ -66,16 +69,36 @@ impl Starts {
     }
 
     /// A start is under way.
-    pub fn flies(&mut self, id: InstanceId, attempt: u32, child: Child) {
-        self.flying.insert(id, Flight { attempt, child });
+    pub fn flies(&mut self, id: InstanceId, child: Child, since: BootTime) {
+        self.flying.insert(id, Flight { child, since });
     }
 
     /// A start was answered.
-    pub fn landed(&mut self, id: &InstanceId) -> Option<u32> {
-        let flight = self.flying.remove(id)?;
-        self.unreaped.push(flight.child);
+    pub fn landed(&mut self, id: &InstanceId) {
+        if let Some(flight) = self.flying.remove(id) {
+            self.unreaped.push(flight.child);
+        }
+        self.reap();
+    }
+
+    /// Lets go of processes that have ended.
+    pub fn reap(&mut self) {
         self.unreaped.retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_)) | Err(_)));
-        Some(flight.attempt)
+    }
+
+    /// Takes out the starts that were not answered in time.
+    pub fn overdue(&mut self, now: BootTime) -> Vec<InstanceId> {
+        let is_late = |flight: &Flight| flight.since.after(ANSWER_WITHIN) <= now;
+        let late: Vec<InstanceId> =
+            self.flying.iter().filter(|(_, flight)| is_late(flight)).map(|(id, _)| id.clone()).collect();
+        late.iter().for_each(|id| self.landed(id));
+        late
+    }
+
+    /// When the first start under way is overdue.
+    #[must_use]
+    pub fn due(&self) -> Option<BootTime> {
+        self.flying.values().map(|flight| flight.since.after(ANSWER_WITHIN)).min()
     }
 
     /// Drops what is queued.

@@ -4,6 +4,8 @@
 //! Not here: limits of services. The surprise: payloads get the old limit back, since a program that uses `select`
 //! breaks above 1024.
 
+#![allow(unsafe_code)]
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit on open files to the hard one; returns what it was before, 0 when there was none.

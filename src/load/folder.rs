@@ -5,11 +5,14 @@
 //!
 //! Everything is bounded: files, entries, depth and bytes.
 //! The surprise: reading again compares contents and not times, because a time says too little on the file systems
-//! people mount; an unchanged file costs one read and no parsing.
+//! people mount; an unchanged file costs one read and no parsing. Only looks that nothing asked for go by times.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use walkdir::{DirEntry, WalkDir};
 
@@ -31,6 +34,9 @@ const LISTING_MAX: usize = 1000;
 /// The most bytes of all files of one folder together.
 const BYTES_MAX: usize = 64 << 20;
 
+/// A file changed more recently than this may change again without showing it.
+const FRESH: Duration = Duration::from_secs(2);
+
 /// What was read before, by path.
 #[derive(Debug, Default)]
 pub struct Cache {
@@ -41,6 +47,44 @@ pub struct Cache {
 struct Cached {
     bytes: Vec<u8>,
     reading: Arc<FileReading>,
+    /// As the file was when it was read; `None` when it was so fresh that a change might not show.
+    stamp: Option<Stamp>,
+}
+
+/// What of a file changes when its contents do, on a local file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Stamp {
+        Stamp {
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+
+    /// The stamp, unless the file was changed within [`FRESH`]: times are coarse, and it may change again under one.
+    fn settled(meta: &Metadata) -> Option<Stamp> {
+        let changed = u64::try_from(meta.ctime()).ok().map(|at| UNIX_EPOCH + Duration::from_secs(at));
+        let age = changed.and_then(|at| SystemTime::now().duration_since(at).ok());
+        age.filter(|age| *age > FRESH).map(|_| Stamp::of(meta))
+    }
+}
+
+/// How a file that was read before is told to be unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// By its contents.
+    Contents,
+    /// By its times, where those are settled: for looks that are made although nothing was heard.
+    Times,
 }
 
 /// What a folder says.
@@ -66,6 +110,12 @@ impl FolderReading {
 /// Reads a folder. `folder` is how it was named, and how files in it are named to people.
 #[must_use]
 pub fn load_folder(folder: &Path, cache: &mut Cache) -> FolderReading {
+    reload_folder(folder, cache, Trust::Contents)
+}
+
+/// Reads a folder again.
+#[must_use]
+pub fn reload_folder(folder: &Path, cache: &mut Cache, trust: Trust) -> FolderReading {
     let mut reading = FolderReading { set: None, files: Vec::new(), listing: Vec::new(), is_whole: false };
     let root = match folder.canonicalize() {
         Ok(root) => root,
@@ -82,8 +132,19 @@ pub fn load_folder(folder: &Path, cache: &mut Cache) -> FolderReading {
     for (path, form) in list(folder, &mut reading.listing) {
         let relative = path.strip_prefix(folder).unwrap_or(&path);
         let place = place_of(&root, relative, &path, form);
-        let bytes = match bytes_of(&path, &place.file) {
-            Ok(bytes) => bytes,
+        if let Some(kept) =
+            known.get(&*place.path).filter(|kept| trust == Trust::Times && kept.is_settled(&path, &place))
+        {
+            bytes_left = bytes_left.saturating_sub(kept.bytes.len());
+            if relative == Path::new(set::FILE_NAME) {
+                reading.set = set_of(&place, &kept.bytes, &root);
+            }
+            reading.files.push(Arc::clone(&kept.reading));
+            cache.files.extend(known.remove_entry(&*place.path));
+            continue;
+        }
+        let (bytes, stamp) = match bytes_of(&path, &place.file) {
+            Ok(read) => read,
             Err(Refused::Problem(problem)) => {
                 reading.files.push(Arc::new(FileReading::refused(&place, *problem)));
                 continue;
@@ -104,10 +165,10 @@ pub fn load_folder(folder: &Path, cache: &mut Cache) -> FolderReading {
             reading.set = set_of(&place, &bytes, &root);
         }
         let kept = known.remove(&*place.path).filter(|kept| kept.bytes == bytes && kept.reading.file == place.file);
-        let kept = kept.unwrap_or_else(|| {
-            let reading = Arc::new(read_file(&place, &bytes, relative));
-            Cached { bytes, reading }
-        });
+        let kept = match kept {
+            Some(kept) => Cached { stamp, ..kept },
+            None => Cached { reading: Arc::new(read_file(&place, &bytes, relative)), bytes, stamp },
+        };
         reading.files.push(Arc::clone(&kept.reading));
         cache.files.insert(place.path.to_path_buf(), kept);
     }
@@ -125,9 +186,17 @@ fn place_of(root: &Path, relative: &Path, shown: &Path, form: Form) -> FilePlace
     FilePlace { path: Arc::from(path), file: show(shown), folder, form }
 }
 
-fn bytes_of(path: &Path, name: &Arc<str>) -> Result<Vec<u8>, Refused> {
+fn bytes_of(path: &Path, name: &Arc<str>) -> Result<(Vec<u8>, Option<Stamp>), Refused> {
     let (file, metadata) = read::open(path, name)?;
-    read::read(file, metadata.len(), name)
+    let stamp = Stamp::settled(&metadata);
+    Ok((read::read(file, metadata.len(), name)?, stamp))
+}
+
+impl Cached {
+    fn is_settled(&self, path: &Path, place: &FilePlace) -> bool {
+        let same = |meta: Metadata| self.stamp == Some(Stamp::of(&meta));
+        self.reading.file == place.file && std::fs::metadata(path).is_ok_and(same)
+    }
 }
 
 fn read_file(place: &FilePlace, bytes: &[u8], relative: &Path) -> FileReading {
@@ -175,7 +244,7 @@ pub fn folder_set(folder: &Path) -> Result<FolderSet, Box<Problem>> {
     match bytes_of(&path, &place.file) {
         Err(Refused::Gone) => Ok(FolderSet::unnamed(&root)),
         Err(Refused::Problem(problem)) => Err(problem),
-        Ok(bytes) => set_of(&place, &bytes, &root).ok_or_else(|| {
+        Ok((bytes, _)) => set_of(&place, &bytes, &root).ok_or_else(|| {
             let message = "this file is broken, so the set of its folder is unknown";
             Box::new(Problem::of_file(&place.file, message, "see: setpoint validate -f FOLDER"))
         }),

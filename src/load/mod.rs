@@ -27,7 +27,7 @@ use serde_json::Value;
 
 pub use check::schema as spec_schema;
 pub use file::{FileReading, Form};
-pub use folder::{Cache, FILES_MAX, FolderReading, folder_set, load_folder};
+pub use folder::{Cache, FILES_MAX, FolderReading, Trust, folder_set, load_folder, reload_folder};
 pub use foreign::similar;
 pub use problem::{KEPT_MAX, PER_FILE_MAX, Place, Problem, Problems, counted};
 pub use read::FILE_BYTES_MAX;

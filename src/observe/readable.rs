@@ -3,6 +3,8 @@
 //! In: a descriptor. Out: the same, registered. Not here: reading. The surprise: epoll goes by the open file, not by
 //! its number, so whoever registers one must keep it open for as long as it is registered.
 
+#![allow(unsafe_code)]
+
 use std::io;
 use std::os::fd::OwnedFd;
 
