@@ -30,6 +30,7 @@ use setpoint::engine::Mutant;
 use setpoint::engine::plan::ACTIONS_MAX;
 use sim::big;
 use sim::life::{Cause, Failure, Mutants, Tally, live};
+use sim::truth::Rule;
 use sim::world::HostMutant;
 
 /// Lives of one run.
@@ -108,7 +109,7 @@ fn deaths(mutants: Mutants) -> Vec<Failure> {
 #[test]
 fn every_mutant_of_the_engine_dies_of_the_rule_it_breaks() {
     for mutant in Mutant::ALL.iter().copied().filter(|mutant| *mutant != Mutant::UnboundedPlan) {
-        let deaths = deaths(Mutants { engine: mutant, host: HostMutant::None });
+        let deaths = deaths(Mutants { engine: mutant, ..Mutants::NONE });
         println!("{mutant:?}: seeds {:?}", deaths.iter().map(|death| death.seed).collect::<Vec<_>>());
         assert!(!deaths.is_empty(), "{mutant:?} lives through {MUTANT_LIVES} lives");
         for death in deaths {
@@ -121,7 +122,7 @@ fn every_mutant_of_the_engine_dies_of_the_rule_it_breaks() {
 #[test]
 fn every_mutant_of_the_machine_dies_of_the_check_that_is_there_for_it() {
     for (mutant, rule) in HostMutant::ALL.iter().copied() {
-        let deaths = deaths(Mutants { engine: Mutant::None, host: mutant });
+        let deaths = deaths(Mutants { host: mutant, ..Mutants::NONE });
         println!("{mutant:?}: seeds {:?}", deaths.iter().map(|death| death.seed).collect::<Vec<_>>());
         assert!(!deaths.is_empty(), "{mutant:?} lives through {MUTANT_LIVES} lives");
         for death in deaths {
@@ -139,5 +140,31 @@ fn a_plan_is_bounded_however_much_there_is_to_do() {
         let (actions, broken) = big::plan(*case, Mutant::UnboundedPlan);
         assert!(actions > ACTIONS_MAX, "{case:?}: the case is too small");
         assert_eq!(broken, [Mutant::UnboundedPlan], "{case:?}");
+    }
+}
+
+/// Mutants of the engine that the machine itself notices, and by which of its rules.
+const NOTICED: &[(Mutant, &[Rule])] = &[
+    (Mutant::UnlistedIsGone, &[Rule::Double]),
+    (Mutant::UnreadableIsGone, &[Rule::Double]),
+    (Mutant::KillStrays, &[Rule::Stray]),
+    (Mutant::NoBackoff, &[Rule::Early]),
+    (Mutant::StreakForgotten, &[Rule::Early]),
+    (Mutant::IgnorePause, &[Rule::PausedStart]),
+    (Mutant::ForgetWake, &[Rule::Converged]),
+    (Mutant::KillsAnother, &[Rule::Converged, Rule::Quiet]),
+    (Mutant::SameAttempt, &[Rule::Converged, Rule::WakeStorm]),
+    (Mutant::PolicyAgain, &[Rule::WakeStorm]),
+];
+
+#[test]
+fn the_machine_notices_without_any_audit() {
+    for (mutant, rules) in NOTICED.iter().copied() {
+        let deaths = deaths(Mutants { engine: mutant, is_unaudited: true, ..Mutants::NONE });
+        assert!(!deaths.is_empty(), "{mutant:?} lives through {MUTANT_LIVES} unaudited lives");
+        for death in deaths {
+            let is_right = matches!(&death.cause, Cause::Host(breach) if rules.contains(&breach.rule));
+            assert!(is_right, "{mutant:?} dies of something else: {death}");
+        }
     }
 }

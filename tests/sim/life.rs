@@ -82,10 +82,12 @@ pub struct Tally {
 pub struct Mutants {
     pub engine: Mutant,
     pub host: HostMutant,
+    /// Nobody audits the plans: the machine itself has to notice.
+    pub is_unaudited: bool,
 }
 
 impl Mutants {
-    pub const NONE: Mutants = Mutants { engine: Mutant::None, host: HostMutant::None };
+    pub const NONE: Mutants = Mutants { engine: Mutant::None, host: HostMutant::None, is_unaudited: false };
 }
 
 struct Life {
@@ -93,7 +95,7 @@ struct Life {
     people: People,
     controller: Controller,
     stale: Option<Errand>,
-    engine: Mutant,
+    mutants: Mutants,
     passes: u64,
     has_stray: bool,
 }
@@ -123,7 +125,7 @@ impl Life {
             world.plant_stray();
         }
         let controller = Controller::new();
-        Life { world, people, controller, stale: None, engine: mutants.engine, passes: 0, has_stray }
+        Life { world, people, controller, stale: None, mutants, passes: 0, has_stray }
     }
 
     /// One step under faults.
@@ -207,14 +209,14 @@ impl Life {
         let (observed, backoff) = self.world.look(eyes, &mut self.controller.memory);
         let now = self.world.present();
         let desired = self.world.desired.clone();
-        let plan = reconcile_mutated(&desired, &observed, &backoff, &now, self.engine);
-        if plan != reconcile_mutated(&desired, &observed, &backoff, &now, self.engine) {
+        let plan = reconcile_mutated(&desired, &observed, &backoff, &now, self.mutants.engine);
+        if plan != reconcile_mutated(&desired, &observed, &backoff, &now, self.mutants.engine) {
             return Err(Cause::NotAFunction);
         }
         let facts =
             Facts { desired: &desired, observed: &observed, backoff: &backoff, now: &now, mutant: Mutant::None };
         let violations = audit(&plan, &facts);
-        if !violations.is_empty() {
+        if !violations.is_empty() && !self.mutants.is_unaudited {
             self.world.tell(|| format!("{plan:#?}\n{observed:#?}\n{backoff:#?}"));
             return Err(Cause::Audit(violations));
         }
