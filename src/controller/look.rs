@@ -14,7 +14,7 @@ use crate::engine::observed::{Phase, Refused};
 use crate::engine::{BootTime, Coverage, InstanceId, Now, Observed, Sight, Sighting};
 use crate::execute::signal;
 use crate::observe::records::{self, Read};
-use crate::observe::{Look, Table, look, look_at};
+use crate::observe::{Listing, Look, Table, look, look_at};
 use crate::record::answer::{self, Answer, Stage};
 
 /// The first wait before a doubt is looked at again; doubled each time up to [`RELIST`].
@@ -35,7 +35,7 @@ impl Core {
     pub(super) fn look_everywhere(&mut self) {
         let listing = self.table.list(&|_| false);
         match records::instances(&self.home) {
-            Ok(ids) => self.look_by(&listing, ids),
+            Ok(ids) => self.look_by(&listing, ids, false),
             Err(error) => {
                 let why = format!("the records cannot be listed: {error}");
                 self.tell_once(why.clone());
@@ -70,7 +70,7 @@ impl Core {
         let known = self.backoff.0.keys().chain(self.observed.sightings.keys());
         let ids: BTreeSet<InstanceId> =
             known.filter(|id| !settled.contains(*id) && !self.starts.has(id)).cloned().collect();
-        self.look_by(&listing, ids.into_iter().collect());
+        self.look_by(&listing, ids.into_iter().collect(), false);
         self.starts.reap();
         self.looked();
     }
@@ -78,16 +78,17 @@ impl Core {
     /// Looks with a listing of all processes at instances that a single look cannot judge.
     fn look_closely(&mut self, ids: Vec<InstanceId>) {
         let listing = self.table.list(&|_| false);
-        self.look_by(&listing, ids);
+        self.look_by(&listing, ids, true);
     }
 
-    fn look_by(&mut self, listing: &crate::observe::Listing, ids: Vec<InstanceId>) {
-        let (mut seen, last) = look(self.cx(), listing, ids.clone(), true);
+    fn look_by(&mut self, listing: &Listing, ids: Vec<InstanceId>, want_trees: bool) {
+        let (mut seen, last) = look(self.cx(), listing, ids.clone(), want_trees);
         self.observed.coverage = seen.coverage.clone();
         self.backoff.0.extend(last.0);
-        let others: Vec<InstanceId> = seen.sightings.keys().filter(|id| !ids.contains(id)).cloned().collect();
+        let asked: BTreeSet<&InstanceId> = ids.iter().collect();
+        let others: Vec<InstanceId> = seen.sightings.keys().filter(|id| !asked.contains(id)).cloned().collect();
         for id in ids.iter().chain(&others) {
-            if self.starts.has(id) || (others.contains(id) && self.is_watched(id)) {
+            if self.starts.has(id) || (!asked.contains(id) && self.is_watched(id)) {
                 continue;
             }
             let sighting = seen.sightings.remove(id).unwrap_or(Sighting::of(Sight::Absent));

@@ -207,13 +207,18 @@ pub fn fold(id: &InstanceId, last: &Attempt, rule: &BackoffRule, standing: Stand
         End::Open => Duration::ZERO,
     };
     let was_long = lived >= rule.reset_after;
-    let proven = last.streak.proven || was_long;
+    let proven = last.streak.proven || (was_long && !is_lost(last));
     match (standing, &last.end) {
         (Standing::Foreign, _) => at_once(Streak::default()),
         (Standing::Forgiven, _) => at_once(Streak { proven, ..Streak::default() }),
         (Standing::Counts, End::Open | End::Ended { asked: true, .. }) => at_once(Streak { proven, ..last.streak }),
         (Standing::Counts, End::Ended { asked: false, .. }) => died(id, last, rule, lived),
     }
+}
+
+/// True when nobody saw the end: it may have come long before it was noticed, so it proves nothing.
+fn is_lost(last: &Attempt) -> bool {
+    matches!(last.end, End::Ended { exit: Exit::Lost, .. })
 }
 
 /// The streak after a death that counts.
@@ -229,7 +234,7 @@ fn died(id: &InstanceId, last: &Attempt, rule: &BackoffRule, lived: Duration) ->
         n,
         deaths: if was_long { 0 } else { last.streak.deaths.saturating_add(1) },
         crashes: last.streak.crashes.saturating_add(1),
-        proven: last.streak.proven || was_long,
+        proven: last.streak.proven || (was_long && !is_lost(last)),
     };
     // A long life never waits, even where `to` was set above `resetAfter`.
     let not_before = if was_long { BootTime::default() } else { last.started.after(delay) };

@@ -160,6 +160,7 @@ impl LogLimits {
 }
 
 /// Why, in values; [`fmt::Display`] says it in words.
+#[allow(missing_docs, reason = "each field is named by the sentence above its variant")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Wanted, and nothing of it runs.
@@ -216,7 +217,8 @@ pub enum Reason {
     PlanFull,
 }
 
-/// The state words of an instance.
+/// The state words of an instance; the reason says more.
+#[allow(missing_docs, reason = "the words are the documentation")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum State {
     Ready,
@@ -315,9 +317,9 @@ impl fmt::Display for Reason {
             },
             Reason::Changed { .. } => f.write_str("its manifest has changed"),
             Reason::RollWaits => f.write_str("it is to be replaced; its turn comes when the others are ready"),
-            Reason::RollHalted => f.write_str(
-                "its manifest has changed, but the new version crashed, so the old one is kept until the next edit",
-            ),
+            Reason::RollHalted => {
+                f.write_str("it is to be replaced, but its successor crashed, so it is kept until the next edit")
+            }
             Reason::RestartAsked => f.write_str("a restart was asked for"),
             Reason::Deleted => f.write_str("its object was deleted"),
             Reason::ScaledDown => f.write_str("fewer replicas are wanted"),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::records::{self, Read};
 use super::table::{Listing, Process, ProcessState, Table};
-use super::tree::{self, Lost};
+use super::tree::{self, Families, Lost};
 use crate::engine::backoff::{Backoff, End};
 use crate::engine::observed::{Alive, Member, Phase};
 use crate::engine::{Coverage, InstanceId, Observed, ProcId, Sight, Sighting};
@@ -42,6 +42,7 @@ struct Claim {
 #[must_use]
 pub fn look(cx: Look<'_>, listing: &Listing, instances: Vec<InstanceId>, want_trees: bool) -> (Observed, Backoff) {
     let claims = claims(cx, listing);
+    let families = want_trees.then(|| Families::of(listing));
     let mut all: BTreeSet<InstanceId> = instances.into_iter().collect();
     all.extend(claims.keys().cloned());
     let mut observed = Observed { coverage: listing.coverage.clone(), sightings: BTreeMap::new() };
@@ -49,8 +50,10 @@ pub fn look(cx: Look<'_>, listing: &Listing, instances: Vec<InstanceId>, want_tr
     for id in all {
         let claims = claims.get(&id).map_or(&[][..], Vec::as_slice);
         let (mut sighting, attempt) = sighting(cx, listing, &id, claims);
-        if want_trees && let Sight::Seen(alive) = &mut sighting.sight {
-            alive.tree = tree_of(listing, alive);
+        if let (Some(families), Sight::Seen(alive)) = (&families, &mut sighting.sight)
+            && alive.phase != Phase::Lingering
+        {
+            alive.tree = families.descendants(vec![alive.shim.pid], &alive.shim.boot).into();
         }
         if sighting.sight != Sight::Absent {
             observed.sightings.insert(id.clone(), sighting);
@@ -60,15 +63,6 @@ pub fn look(cx: Look<'_>, listing: &Listing, instances: Vec<InstanceId>, want_tr
         }
     }
     (observed, backoff)
-}
-
-fn tree_of(listing: &Listing, alive: &Alive) -> Arc<[Member]> {
-    match alive.phase {
-        Phase::Lingering => alive.tree.clone(),
-        Phase::Spawning | Phase::Starting | Phase::Running | Phase::Frozen | Phase::Stopping | Phase::Ending => {
-            tree::descendants(listing, alive.shim.pid, &alive.shim.boot).into()
-        }
-    }
 }
 
 /// Looks at one instance by its record alone, without a listing: enough when its last attempt is known.

@@ -14,32 +14,40 @@ use crate::engine::{BootId, InstanceId, ProcId};
 /// The most members of one tree that are told apart.
 pub const MEMBERS_MAX: usize = 4096;
 
-/// Every live descendant of `root`, `root` left out.
-#[must_use]
-pub fn descendants(listing: &Listing, root: u32, boot: &BootId) -> Vec<Member> {
-    let mut children: BTreeMap<u32, Vec<&Process>> = BTreeMap::new();
-    for process in listing.processes.values() {
-        children.entry(process.parent).or_default().push(process);
-    }
-    grown(&children, vec![root], boot)
-}
+/// Who is whose child, in one listing.
+#[derive(Debug)]
+pub struct Families<'a>(BTreeMap<u32, Vec<&'a Process>>);
 
-fn grown(children: &BTreeMap<u32, Vec<&Process>>, mut open: Vec<u32>, boot: &BootId) -> Vec<Member> {
-    let mut found = Vec::new();
-    let mut visited: BTreeSet<u32> = open.iter().copied().collect();
-    while let Some(pid) = open.pop() {
-        for process in children.get(&pid).into_iter().flatten() {
-            if found.len() >= MEMBERS_MAX || !visited.insert(process.pid) {
-                continue;
-            }
-            open.push(process.pid);
-            if process.state != ProcessState::Zombie {
-                found.push(member(process, boot));
+impl<'a> Families<'a> {
+    /// Sorts a listing by parent.
+    #[must_use]
+    pub fn of(listing: &'a Listing) -> Families<'a> {
+        let mut children: BTreeMap<u32, Vec<&Process>> = BTreeMap::new();
+        for process in listing.processes.values() {
+            children.entry(process.parent).or_default().push(process);
+        }
+        Families(children)
+    }
+
+    /// Every live descendant of these processes, themselves left out.
+    #[must_use]
+    pub fn descendants(&self, mut open: Vec<u32>, boot: &BootId) -> Vec<Member> {
+        let mut found = Vec::new();
+        let mut visited: BTreeSet<u32> = open.iter().copied().collect();
+        while let Some(pid) = open.pop() {
+            for process in self.0.get(&pid).into_iter().flatten() {
+                if found.len() >= MEMBERS_MAX || !visited.insert(process.pid) {
+                    continue;
+                }
+                open.push(process.pid);
+                if process.state != ProcessState::Zombie {
+                    found.push(member(process, boot));
+                }
             }
         }
+        found.sort();
+        found
     }
-    found.sort();
-    found
 }
 
 fn member(process: &Process, boot: &BootId) -> Member {
@@ -79,11 +87,7 @@ pub fn orphans(table: &dyn Table, listing: &Listing, lost: &Lost<'_>, is_lock_he
                 || (is_lock_held && holds(process.pid, lost.lock)))
     };
     let roots: Vec<&Process> = listing.processes.values().filter(is_of).collect();
-    let mut children: BTreeMap<u32, Vec<&Process>> = BTreeMap::new();
-    for process in listing.processes.values() {
-        children.entry(process.parent).or_default().push(process);
-    }
-    let mut found = grown(&children, roots.iter().map(|p| p.pid).collect(), boot);
+    let mut found = Families::of(listing).descendants(roots.iter().map(|p| p.pid).collect(), boot);
     found.extend(roots.iter().map(|p| member(p, boot)));
     found.sort();
     found.dedup();

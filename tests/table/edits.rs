@@ -122,7 +122,7 @@ fn a_crash_of_the_new_revision_halts_the_roll() {
          now 9.6",
         expect![[r#"
             wait web-0: it crashed (exit 1), at 10.055 [Backoff]
-            wait web-1: its manifest has changed, but the new version crashed, so the old one is kept until the next edit [Halted]
+            wait web-1: it is to be replaced, but its successor crashed, so it is kept until the next edit [Halted]
             look again at 10.055
         "#]],
     );
@@ -138,7 +138,7 @@ fn the_roll_stays_halted_when_the_crashed_one_is_up_again() {
          now 100",
         expect![[r#"
             wait web-0: it runs as wanted [Ready]
-            wait web-1: its manifest has changed, but the new version crashed, so the old one is kept until the next edit [Halted]
+            wait web-1: it is to be replaced, but its successor crashed, so it is kept until the next edit [Halted]
         "#]],
     );
 }
