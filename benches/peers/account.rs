@@ -29,6 +29,12 @@ impl Account {
             let dir = Path::new(base).join(format!("setpoint-{name}"));
             let is_there = Path::new(base).join("cgroup.procs").exists();
             if is_there && fs::create_dir(&dir).is_ok() {
+                // Where one hierarchy both counts and divides CPU time, the lab gets as large a part as it can have.
+                for (file, share) in [("cpu.shares", "262144"), ("cpu.weight", "10000")] {
+                    if dir.join(file).exists() {
+                        let _ = fs::write(dir.join(file), share);
+                    }
+                }
                 return Account::Cgroup { dir, is_v1 };
             }
         }
