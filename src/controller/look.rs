@@ -173,18 +173,18 @@ impl Core {
             tracing::warn!(instance = %id, "its start has not been answered");
             self.doubts.insert(id, (BootTime::default(), 0));
         }
-        let due: Vec<InstanceId> =
+        // A set, because one may be both; looked at twice in one go, it would seem absent the second time.
+        let mut closely: BTreeSet<InstanceId> =
             self.doubts.iter().filter(|(_, (at, _))| *at <= now.boot).map(|(id, _)| id.clone()).collect();
         let late: Vec<InstanceId> = self.late(now).collect();
-        let mut closely = due;
         for id in late {
             self.look_once(&id);
             if self.late(now).any(|late| late == id) {
-                closely.push(id);
+                closely.insert(id);
             }
         }
         if !closely.is_empty() {
-            self.look_closely(closely);
+            self.look_closely(closely.into_iter().collect());
         }
         if now.boot >= self.relist_at {
             self.relist();
