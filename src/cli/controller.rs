@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Failure, Format, Global, Outcome, exit};
-use crate::controller::{Options, RunError, request, run as run_controller};
+use crate::controller::request::{self, Ended};
+use crate::controller::{Options, RunError, run as run_controller};
 use crate::home::Home;
 use crate::observe::proc::ancestors;
 use crate::observe::{ProcTable, Table};
@@ -207,10 +208,35 @@ pub enum Started {
 /// # Errors
 /// When none runs and none can be started here.
 pub fn ensure(home: &Home, folders: &[PathBuf], is_verbose: bool) -> Result<Started, Failure> {
-    if let Some(pid) = ping(home)? {
-        return Ok(Started::Before(pid));
+    for _ in 0..STARTS_MAX {
+        if let Some(pid) = ping(home)? {
+            return Ok(Started::Before(pid));
+        }
+        refuse_under_shim()?;
+        if let Some(pid) = launch(home, folders, is_verbose)? {
+            return Ok(Started::Now(pid));
+        }
+        // Another one was quicker and answers as soon as it has looked around, or is about to end.
+        for _ in 0..PINGS {
+            std::thread::sleep(Duration::from_millis(50));
+            if let Some(pid) = ping(home)? {
+                return Ok(Started::Before(pid));
+            }
+        }
     }
-    refuse_under_shim()?;
+    let text = format!(
+        "another controller holds {} and does not answer\n  help: setpoint controller logs",
+        home.controller_lock().display()
+    );
+    Err(Failure::new(exit::FAILED, text))
+}
+
+/// How often a start is tried while another controller is coming or going, and how often that one is asked in between.
+const STARTS_MAX: usize = 40;
+const PINGS: usize = 5;
+
+/// Starts one in the background and waits until it answers; `None` when another one runs.
+fn launch(home: &Home, folders: &[PathBuf], is_verbose: bool) -> Result<Option<u64>, Failure> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("setpoint").arg("--home").arg(home.root()).args(["controller", "run"]);
     for folder in folders {
@@ -226,23 +252,15 @@ pub fn ensure(home: &Home, folders: &[PathBuf], is_verbose: bool) -> Result<Star
         |error: std::io::Error| Failure::new(exit::FAILED, format!("the controller cannot be started: {error}"));
     let mut child = command.spawn().map_err(failed)?;
     let mut word = [0; 6];
-    let is_ready = child.stdout.take().is_some_and(|mut out| out.read_exact(&mut word).is_ok());
-    if is_ready {
-        return Ok(Started::Now(u64::from(child.id())));
+    if child.stdout.take().is_some_and(|mut out| out.read_exact(&mut word).is_ok()) {
+        return Ok(Some(u64::from(child.id())));
     }
     let mut text = String::new();
     if let Some(mut err) = child.stderr.take() {
         _ = err.read_to_string(&mut text);
     }
-    let ended = child.wait().map_err(failed)?;
-    if ended.code() == Some(i32::from(exit::REFUSED)) {
-        // Another one was quicker; it answers as soon as it has looked around.
-        for _ in 0..200 {
-            if let Some(pid) = ping(home)? {
-                return Ok(Started::Before(pid));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    if child.wait().map_err(failed)?.code() == Some(i32::from(exit::REFUSED)) {
+        return Ok(None);
     }
     let text = text.trim().trim_start_matches("error: ");
     Err(Failure::new(exit::FAILED, format!("the controller did not start: {text}\n  help: setpoint controller logs")))
@@ -253,12 +271,8 @@ pub fn ensure(home: &Home, folders: &[PathBuf], is_verbose: bool) -> Result<Star
 /// # Errors
 /// When one is there and does not answer.
 pub fn ping(home: &Home) -> Result<Option<u64>, Failure> {
-    match asked(home, "ping", &json!({}), Some(PATIENCE))? {
-        Ok(answer) => Ok(answer.map(|answer| answer.get("pid").and_then(Value::as_u64).unwrap_or(0))),
-        // It died with the question in its queue.
-        Err(error) if is_dying(&error) => Ok(None),
-        Err(error) => Err(mute(home, &error)),
-    }
+    let answer = ask(home, "ping", &json!({}))?;
+    Ok(answer.map(|answer| answer.get("pid").and_then(Value::as_u64).unwrap_or(0)))
 }
 
 /// Has a running controller read everything again. False when none runs.
@@ -266,26 +280,16 @@ pub fn ping(home: &Home) -> Result<Option<u64>, Failure> {
 /// # Errors
 /// When one is there and does not answer.
 pub fn nudge(home: &Home) -> Result<bool, Failure> {
-    Ok(ask(home, "controller.reload", &json!({}), Some(PATIENCE))?.is_some())
+    Ok(ask(home, "controller.reload", &json!({}))?.is_some())
 }
 
-fn is_dying(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+/// The answer of the controller; `None` when none runs, or none any more.
+fn ask(home: &Home, method: &str, params: &Value) -> Result<Option<Value>, Failure> {
+    request::ask(&socket(home)?, method, params, Some(PATIENCE)).map_err(|error| mute(home, &error))
 }
 
-fn asked(
-    home: &Home,
-    method: &str,
-    params: &Value,
-    patience: Option<Duration>,
-) -> Result<std::io::Result<Option<Value>>, Failure> {
-    let socket = request::socket(home).map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
-    Ok(request::ask(&socket, method, params, patience))
-}
-
-fn ask(home: &Home, method: &str, params: &Value, patience: Option<Duration>) -> Result<Option<Value>, Failure> {
-    asked(home, method, params, patience)?.map_err(|error| mute(home, &error))
+fn socket(home: &Home) -> Result<PathBuf, Failure> {
+    request::socket(home).map_err(|error| Failure::new(exit::FAILED, error.to_string()))
 }
 
 fn mute(home: &Home, error: &std::io::Error) -> Failure {
@@ -298,56 +302,48 @@ fn mute(home: &Home, error: &std::io::Error) -> Failure {
 
 fn stop(global: &Global, all: bool) -> Outcome {
     let home = open(global)?;
-    let patience = if all { None } else { Some(PATIENCE) };
-    match ask(&home, "controller.stop", &json!({ "all": all }), patience) {
-        Ok(Some(_)) => {
-            wait_for_lock(&home);
-            super::say(
-                global,
-                if all {
-                    "all services and the controller are stopped"
-                } else {
-                    "the controller is stopped; services run on"
-                },
-            );
-            Ok(exit::OK)
-        }
-        Ok(None) if all => stop_without(global, &home),
-        Ok(None) => {
-            super::say(global, "no controller runs");
-            Ok(exit::OK)
-        }
-        Err(failure) => Err(failure),
+    if all {
+        return stop_all(global, &home);
     }
+    let said = match request::stop(&socket(&home)?, false, Some(PATIENCE)).map_err(|error| mute(&home, &error))? {
+        Ended::AsAsked | Ended::Unanswered | Ended::Unheard => "the controller is stopped; services run on",
+        Ended::Nobody => "no controller runs",
+    };
+    super::say(global, said);
+    Ok(exit::OK)
+}
+
+/// How often a controller is started only to stop everything.
+const STOPS_MAX: usize = 3;
+
+/// Services run on without a controller, so one is needed to stop them.
+fn stop_all(global: &Global, home: &Home) -> Outcome {
+    for _ in 0..STOPS_MAX {
+        match request::stop(&socket(home)?, true, None).map_err(|error| mute(home, &error))? {
+            Ended::AsAsked => {
+                super::say(global, "all services and the controller are stopped");
+                return Ok(exit::OK);
+            }
+            Ended::Unheard | Ended::Nobody => _ = ensure(home, &[], global.verbose)?,
+            // Somebody wants it gone sooner than its services: that is no case for starting another.
+            Ended::Unanswered => break,
+        }
+    }
+    let text = "the controller was ended before everything was stopped; what is left runs on\n  \
+                help: setpoint controller stop --all";
+    Err(Failure::new(exit::FAILED, text))
 }
 
 /// The folders that the running controller keeps applied.
 fn live_folders(global: &Global) -> Result<Vec<PathBuf>, Failure> {
-    let status = ask(&open(global)?, "controller.status", &json!({}), Some(PATIENCE))?.unwrap_or_default();
+    let status = ask(&open(global)?, "controller.status", &json!({}))?.unwrap_or_default();
     let folders = status.get("folders").and_then(Value::as_array);
     Ok(folders.into_iter().flatten().filter_map(Value::as_str).map(PathBuf::from).collect())
 }
 
-/// Services run on without a controller, so one is needed to stop them.
-fn stop_without(global: &Global, home: &Home) -> Outcome {
-    ensure(home, &[], global.verbose)?;
-    ask(home, "controller.stop", &json!({ "all": true }), None)?;
-    wait_for_lock(home);
-    super::say(global, "all services are stopped");
-    Ok(exit::OK)
-}
-
-/// The answer comes a moment before the end; who starts another one must not meet the old.
-fn wait_for_lock(home: &Home) {
-    if let Ok(file) = File::open(home.controller_lock()) {
-        // The kernel lets go of the lock when the process ends, however it ends.
-        _ = rustix::fs::flock(&file, rustix::fs::FlockOperation::LockShared);
-    }
-}
-
 fn status(global: &Global) -> Outcome {
     let home = open(global)?;
-    let Some(status) = ask(&home, "controller.status", &json!({}), Some(PATIENCE))? else {
+    let Some(status) = ask(&home, "controller.status", &json!({}))? else {
         let last = std::fs::read_to_string(home.state_json()).ok();
         if global.output == Format::Json {
             super::print(&format!("{:#}\n", json!({ "running": false })))?;
@@ -393,6 +389,9 @@ fn words(home: &Home, status: &Value) -> String {
 /// # Errors
 /// When a controller cannot run here.
 pub fn once(home: &Home, is_verbose: bool) -> Outcome {
+    if shim_above().is_some() && nudge(home)? {
+        return Ok(exit::OK);
+    }
     refuse_under_shim()?;
     let options = Options { is_once: true, is_verbose, ..Options::default() };
     match run_controller(home, options) {

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -167,14 +168,63 @@ fn refused(id: Value, code: i32, message: &str) -> Reply {
     Reply { jsonrpc: "2.0".to_owned(), id, result: None, error: Some(error) }
 }
 
-/// Asks the controller behind `socket`. `Ok(None)` when there is none.
+/// Asks the controller behind `socket`. `Ok(None)` when there is none, or it died before it answered.
 ///
 /// # Errors
 /// When there is one and it does not answer within `patience`, or answers with an error.
 pub fn ask(socket: &Path, method: &str, params: &Value, patience: Option<Duration>) -> io::Result<Option<Value>> {
-    use std::io::{BufRead, Write};
-    use std::os::unix::net::UnixStream;
-    let stream = match UnixStream::connect(socket) {
+    let Some(stream) = connect(socket, patience)? else { return Ok(None) };
+    match exchange(&stream, method, params) {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if is_dying(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What came of asking a controller to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It did what it was asked for, and is gone.
+    AsAsked,
+    /// It went before it answered.
+    Unanswered,
+    /// It was on its way out and never read the question.
+    Unheard,
+    /// None ran.
+    Nobody,
+}
+
+/// How long a controller may take from its last answer to its end.
+const LAST_STEPS: rustix::time::Timespec = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Asks the controller behind `socket` to end, and waits until that very process has gone; its lock is free then.
+///
+/// # Errors
+/// When it does not answer within `patience`, or answers with an error.
+pub fn stop(socket: &Path, is_all: bool, patience: Option<Duration>) -> io::Result<Ended> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let Some(stream) = connect(socket, patience)? else { return Ok(Ended::Nobody) };
+    let peer = rustix::net::sockopt::socket_peercred(&stream)?.pid;
+    // Pinned before the question: none to be had means that it is gone already.
+    let pinned = rustix::process::pidfd_open(peer, rustix::process::PidfdFlags::empty());
+    let answer = exchange(&stream, "controller.stop", &json!({ "all": is_all }));
+    // It waits for its clients to go.
+    drop(stream);
+    let ended = match answer {
+        Ok(_) => Ended::AsAsked,
+        // The kernel resets a connection whose bytes nobody has read.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ended::Unheard,
+        Err(error) if is_dying(&error) => Ended::Unanswered,
+        Err(error) => return Err(error),
+    };
+    if let Ok(pinned) = pinned {
+        poll(&mut [PollFd::new(&pinned, PollFlags::IN)], Some(&LAST_STEPS))?;
+    }
+    Ok(ended)
+}
+
+fn connect(socket: &Path, patience: Option<Duration>) -> io::Result<Option<StdStream>> {
+    let stream = match StdStream::connect(socket) {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             return Ok(None);
@@ -183,18 +233,30 @@ pub fn ask(socket: &Path, method: &str, params: &Value, patience: Option<Duratio
     };
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(patience)?;
+    Ok(Some(stream))
+}
+
+fn exchange(stream: &StdStream, method: &str, params: &Value) -> io::Result<Value> {
+    use std::io::{BufRead, Write};
     let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    (&stream).write_all(format!("{call}\n").as_bytes())?;
+    let mut writer = stream;
+    writer.write_all(format!("{call}\n").as_bytes())?;
     let mut line = String::new();
-    std::io::BufReader::new(&stream).read_line(&mut line)?;
+    std::io::BufReader::new(stream).read_line(&mut line)?;
     let reply: Reply = serde_json::from_str(&line).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
     match (reply.result, reply.error) {
-        (Some(result), _) => Ok(Some(result)),
+        (Some(result), _) => Ok(result),
         (None, error) => {
             let text = error.and_then(|e| e.get("message").and_then(Value::as_str).map(str::to_owned));
             Err(io::Error::other(text.unwrap_or_else(|| "it answered with nothing".to_owned())))
         }
     }
+}
+
+/// True when the other side went away with the question in its queue.
+fn is_dying(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// Where the socket of a home is.
