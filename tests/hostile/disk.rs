@@ -1,0 +1,116 @@
+//! Disks that are full, or may only be read.
+//!
+//! What runs goes on. What is down stays down, says why, and comes back by itself: nothing is started that leaves no
+//! record.
+
+use std::fs::File;
+use std::io::Write;
+
+use rustix::process::Signal;
+
+use crate::mounts::Mount;
+use crate::processes;
+use crate::world::{World, service};
+
+/// A service that prints a long numbered line now and then, so that the last page of its log is soon full.
+const CHATTY: &str = "'i=0; x=$(printf %300s); while :; do i=$((i+1)); echo line $i$x; sleep 0.01; done'";
+
+/// Fills a disk until nothing more goes on it.
+fn fill(world: &World) {
+    let mut file = File::create(world.root().join("disk/fill")).expect("a file");
+    while file.write(&[0; 4096]).is_ok_and(|length| length > 0) {}
+}
+
+/// The services of these tests, all ready.
+fn settled(world: &World) {
+    world.write("all.yaml", &[service("steady", "sleep 1000", ""), service("chatty", CHATTY, "")].concat());
+    world.write("frail.yaml", &service("frail", "sleep 1001", ""));
+    world.apply();
+}
+
+/// Kills the main process of `frail` while nothing can be written, and waits until its start has been refused.
+fn crash_frail(world: &World) {
+    let (shims, frail) = (world.shims("frail/0"), world.ready("frail/0"));
+    assert_eq!(shims, 1);
+    assert!(processes::send(frail, Signal::KILL));
+    world.until("frail waits", || {
+        let status = world.ok(&["controller", "status"]);
+        status.contains("1 Waiting") && status.contains("2 Ready")
+    });
+}
+
+#[test]
+fn story_14_a_full_disk_stops_nothing_and_what_is_down_comes_back_when_there_is_room() {
+    let Some((world, _mount)) = Mount::small(2) else { return };
+    settled(&world);
+    let (steady, chatty) = (world.ready("steady/0"), world.ready("chatty/0"));
+    fill(&world);
+    crash_frail(&world);
+    until_lines_are_lost(&world);
+    assert_eq!(world.shims("frail/0"), 0, "started without a record");
+    assert!(!world.home().join("records/service/frail/0/00000002.attempt").exists(), "half a record");
+    let refused = world.run(&["apply", "-f", "manifests/frail.yaml", "--take", "--set", "other"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("No space left on device") && refused.err.contains("help:"), "{refused:?}");
+    std::fs::remove_file(world.root().join("disk/fill")).expect("room");
+    let frail = world.until_state("frail/0", "Ready");
+    assert_eq!((frail.attempt, frail.last_exit.as_str()), (2, "signal 9"));
+    assert_eq!((world.ready("steady/0"), world.ready("chatty/0")), (steady, chatty), "something was restarted");
+    let mut lost = String::new();
+    world.until("the log says what it lost", || {
+        let lines = world.ok(&["logs", "chatty", "-n", "all"]);
+        lost = lines.lines().find(|line| line.contains("lost")).unwrap_or_default().to_owned();
+        !lost.is_empty()
+    });
+    check_numbers(&world, &lost);
+}
+
+/// Waits until nothing is added to the log of a service that prints all the time.
+fn until_lines_are_lost(world: &World) {
+    let log = world.home().join("logs/service/chatty/0.000001.log");
+    let mut lengths = Vec::new();
+    world.until("lines are lost", || {
+        lengths.push(log.metadata().expect("a log").len());
+        lengths.iter().rev().take(5).filter(|length| lengths.last() == Some(length)).count() == 5
+    });
+}
+
+/// The lines that are there and the lines said to be lost are all lines there were.
+fn check_numbers(world: &World, lost: &str) {
+    let said: Vec<u64> = lost.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let lines = world.ok(&["logs", "chatty", "-n", "all"]);
+    let numbers: Vec<u64> =
+        lines.lines().filter_map(|line| line.strip_prefix("line ")?.trim_end().parse().ok()).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "a line came twice or out of turn");
+    let gaps: u64 = numbers.windows(2).map(|pair| pair[1] - pair[0] - 1).sum();
+    assert_eq!(said.iter().sum::<u64>(), gaps, "{lost}");
+}
+
+#[test]
+fn story_14_a_read_only_home_stops_nothing_and_refuses_changes_with_words() {
+    let Some((world, _mount)) = Mount::small(8) else { return };
+    settled(&world);
+    let (steady, chatty) = (world.ready("steady/0"), world.ready("chatty/0"));
+    // A second mount over the first: a disk cannot be made read-only under files that are open for writing.
+    let disk = world.root().join("disk");
+    let over = disk.to_str().expect("a path").to_owned();
+    let Some(cover) = Mount::new(&["--bind", &over], &disk) else { return };
+    if !cover.again("bind,ro") {
+        return;
+    }
+    crash_frail(&world);
+    assert_eq!(world.shims("frail/0"), 0, "started without a record");
+    for words in [&["apply", "-f", "manifests"][..], &["pause", "frail"], &["delete", "frail"], &["restart", "frail"]] {
+        let said = world.run(words);
+        assert_eq!(said.code, 1, "{words:?} {said:?}");
+        assert!(said.err.contains("Read-only file system") && said.err.contains("help:"), "{words:?} {said:?}");
+    }
+    for words in [&["get"][..], &["describe", "frail"], &["diff", "-f", "manifests"], &["logs", "chatty"], &["events"]]
+    {
+        assert_eq!(world.run(words).code, 0, "{words:?}");
+    }
+    drop(cover);
+    let frail = world.until_state("frail/0", "Ready");
+    assert_eq!(frail.attempt, 2);
+    assert_eq!((world.ready("steady/0"), world.ready("chatty/0")), (steady, chatty), "something was restarted");
+}
