@@ -1,6 +1,7 @@
 //! `setpoint wait`: until objects are ready, stopped or gone.
 
 use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -100,19 +101,12 @@ enum Progress {
 pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, patience: Duration) -> Outcome {
     let clock = Clock::new().map_err(|e| Failure::new(exit::FAILED, e.to_string()))?;
     let begin = Instant::now();
-    let mut told: BTreeMap<ObjectRef, State> = BTreeMap::new();
+    let mut teller = Teller::new(global);
     loop {
         let look = Instant::now();
         let facts = facts::of(home, &clock)?;
-        let progress = |object: &ObjectRef| progress(&facts, object, goal);
-        for object in objects {
-            let (state, decision) = facts.state(object);
-            if told.insert(object.clone(), state) != Some(state) && told.len() <= TOLD_MAX {
-                let why = decision.map_or(String::new(), |decision| format!("  {}", decision.because));
-                super::say(global, &format!("{object}  {state} after {:.1}s{why}", begin.elapsed().as_secs_f64()));
-            }
-        }
-        let all: Vec<Progress> = objects.iter().map(progress).collect();
+        let all: Vec<Progress> = objects.iter().map(|object| progress(&facts, object, goal)).collect();
+        teller.tell(&facts, objects, &all);
         if all.iter().all(|progress| *progress == Progress::Reached) {
             return Ok(exit::OK);
         }
@@ -136,6 +130,54 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
 
 /// How many objects are told about one by one.
 const TOLD_MAX: usize = 100;
+
+/// Says how far it is: one line that moves on a terminal, a line for each change elsewhere.
+struct Teller<'a> {
+    global: &'a Global,
+    begin: Instant,
+    told: BTreeMap<ObjectRef, State>,
+    is_live: bool,
+}
+
+impl<'a> Teller<'a> {
+    fn new(global: &'a Global) -> Teller<'a> {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let is_live = !global.quiet && !is_dumb && std::io::stderr().is_terminal();
+        Teller { global, begin: Instant::now(), told: BTreeMap::new(), is_live }
+    }
+
+    fn tell(&mut self, facts: &Facts, objects: &[ObjectRef], all: &[Progress]) {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        for (object, progress) in objects.iter().zip(all) {
+            let (state, decision) = facts.state(object);
+            let is_news = self.told.insert(object.clone(), state) != Some(state) && self.told.len() <= TOLD_MAX;
+            let is_trouble = *progress == Progress::Hopeless || state == State::Backoff;
+            if is_news && (is_trouble || !self.is_live) {
+                let why = decision.map_or(String::new(), |decision| format!("  {}", decision.because));
+                self.clear();
+                super::say(self.global, &format!("{object}  {state} after {seconds:.1}s{why}"));
+            }
+        }
+        if self.is_live {
+            self.clear();
+            let done = all.iter().filter(|progress| **progress == Progress::Reached).count();
+            // A terminal that has gone away is told nothing.
+            _ = write!(std::io::stderr(), "{done} of {} after {seconds:.0}s; Ctrl-C stops the waiting only", all.len());
+        }
+    }
+
+    fn clear(&self) {
+        if self.is_live {
+            _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+impl Drop for Teller<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
 
 fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
     let (state, _) = facts.state(object);

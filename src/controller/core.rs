@@ -147,6 +147,8 @@ impl Core {
             let plan = self.decide(&now);
             let is_more = self.act(&plan, &now);
             self.start_queued(&now);
+            // Words come after deeds: a restart does not wait for a log line.
+            self.report(&plan);
             let doubt = self.doubts.values().map(|(due, _)| *due).min();
             wake_at = [plan.wake_at, doubt, self.starts.due(), Some(self.relist_at)]
                 .into_iter()
@@ -178,7 +180,6 @@ impl Core {
                 }
             }
         }
-        self.report(&plan);
         plan
     }
 

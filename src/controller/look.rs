@@ -119,6 +119,8 @@ impl Core {
         }
         match &sighting.sight {
             Sight::Unreadable { .. } => self.doubt(id),
+            // Nothing tells when it gets on, so it is looked at until it has.
+            Sight::Seen(alive) if alive.phase == Phase::Starting => self.doubt(id),
             Sight::Seen(_) => {
                 self.doubts.remove(id);
             }

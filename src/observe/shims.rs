@@ -78,7 +78,7 @@ pub fn look_at(cx: Look<'_>, id: &InstanceId, number: u32) -> Option<(Sighting, 
     }
     let shim = cx.table.process(last.shim.pid).filter(|p| is_shim(p, &last.shim));
     let sight = match (&shim, &last.end) {
-        (Some(process), _) => Sight::Seen(alive(cx, &read, process)),
+        (Some(process), _) => Sight::Seen(alive(&read, process, cx.table.process(last.payload).as_ref())),
         (None, End::Ended { .. }) if !records::is_locked(&folder).ok()? => Sight::Absent,
         (None, End::Ended { .. } | End::Open) => return None,
     };
@@ -108,6 +108,12 @@ fn claims(cx: Look<'_>, listing: &Listing) -> BTreeMap<InstanceId, Vec<Claim>> {
 
 fn sighting(cx: Look<'_>, listing: &Listing, id: &InstanceId, claims: &[Claim]) -> (Sighting, Option<Read>) {
     let folder = cx.home.records(id);
+    // A record that names a live process is the newest: a later attempt would need the lock this one holds.
+    if let Some((process, read)) = claims.iter().find_map(|claim| recorded(&folder, claim)) {
+        let payload = listing.processes.get(&read.attempt.payload);
+        let sight = Sight::Seen(alive(&read, process, payload));
+        return (Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, Some(read));
+    }
     let read = match records::last_attempt(&folder) {
         Ok(read) => read,
         Err(error) => {
@@ -115,38 +121,26 @@ fn sighting(cx: Look<'_>, listing: &Listing, id: &InstanceId, claims: &[Claim]) 
             return (Sighting::of(Sight::Unreadable { why: why.into() }), None);
         }
     };
-    let sight = match believed(claims, read.as_ref()) {
-        Believed::Recorded(process, read) => Sight::Seen(alive(cx, read, process)),
-        Believed::Fresh(claim) => Sight::Seen(fresh(cx, claim)),
-        Believed::Nobody => unseen(cx, listing, id, read.as_ref()),
+    let newest = read.as_ref().map_or(0, |read| read.attempt.number);
+    let is_starting = |claim: &Claim| claim.process.name.as_bytes() == argv::STARTING.to_bytes();
+    let sight = match claims.iter().find(|claim| claim.attempt > newest && is_starting(claim)) {
+        // It has not written its birth yet.
+        Some(claim) => Sight::Seen(fresh(cx, claim)),
+        None => unseen(cx, listing, id, read.as_ref()),
     };
     (Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, read)
 }
 
-enum Believed<'a> {
-    /// Its record names it.
-    Recorded(&'a Process, &'a Read),
-    /// Its attempt has no record yet: it is on its way up.
-    Fresh(&'a Claim),
-    /// Nobody claims it who can be believed.
-    Nobody,
-}
-
-fn believed<'a>(claims: &'a [Claim], read: Option<&'a Read>) -> Believed<'a> {
-    if let Some(read) = read
-        && let Some(claim) = claims.iter().find(|claim| is_shim(&claim.process, &read.attempt.shim))
-    {
-        return Believed::Recorded(&claim.process, read);
-    }
-    let newest = read.map_or(0, |read| read.attempt.number);
-    let fresh = |claim: &&Claim| claim.attempt > newest && claim.process.name.as_bytes() == argv::STARTING.to_bytes();
-    claims.iter().find(fresh).map_or(Believed::Nobody, Believed::Fresh)
+/// The record of the attempt that a process claims to be, when that record names it.
+fn recorded<'a>(folder: &std::path::Path, claim: &'a Claim) -> Option<(&'a Process, Read)> {
+    let read = records::attempt_of(folder, claim.attempt).ok()??;
+    is_shim(&claim.process, &read.attempt.shim).then_some((&claim.process, read))
 }
 
 /// A live shim with a birth record.
-fn alive(cx: Look<'_>, read: &Read, shim: &Process) -> Alive {
+fn alive(read: &Read, shim: &Process, payload: Option<&Process>) -> Alive {
     let last = &read.attempt;
-    let payload = cx.table.process(last.payload).filter(|p| p.started == read.payload_started);
+    let payload = payload.filter(|p| p.started == read.payload_started);
     let comm = |name: &std::ffi::CStr| shim.name.as_bytes() == name.to_bytes();
     let phase = match &last.end {
         End::Ended { .. } => Phase::Ending,

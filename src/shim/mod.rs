@@ -212,8 +212,9 @@ impl Daemon {
             tell(&self.answer, &answer);
             return Err(refusal.code());
         }
-        tell(&self.answer, &Answer::Started { shim: self.us, payload });
+        // Before the answer: whoever reads it looks at once, and would take us for one still on its way up.
         let _ = rustix::thread::set_name(argv::READY);
+        tell(&self.answer, &Answer::Started { shim: self.us, payload });
         claim::prune(&claim.folder, launch.attempt, launch.keep_attempts);
         // `self.answer` closes as this returns: whoever waits for the answer waits for its end, too.
         Ok(Life {
