@@ -154,13 +154,14 @@ impl Home {
 
     /// The log files in order, with their names.
     pub fn log_files(&self) -> Vec<(String, Vec<u8>)> {
-        let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(self.logs())
-            .expect("a log folder")
-            .map(|entry| entry.expect("an entry"))
-            .map(|entry| {
-                (entry.file_name().into_string().expect("a name"), std::fs::read(entry.path()).expect("a file"))
-            })
-            .collect();
+        // A file that is listed may be rotated away before it is read.
+        let read = |entry: std::fs::DirEntry| match std::fs::read(entry.path()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            bytes => Some((entry.file_name().into_string().expect("a name"), bytes.expect("a file"))),
+        };
+        let entries = std::fs::read_dir(self.logs()).expect("a log folder");
+        let mut files: Vec<(String, Vec<u8>)> =
+            entries.map(|entry| entry.expect("an entry")).filter_map(read).collect();
         files.sort();
         files
     }
