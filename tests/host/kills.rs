@@ -69,6 +69,21 @@ fn s1_a_controller_killed_mid_spawn_starts_everything_exactly_once() {
 }
 
 #[test]
+fn s1_whatever_is_up_is_ready_in_the_eyes_of_the_controller() {
+    let world = World::new();
+    let fleet: String = (0..SERVICES).map(|index| service(&name(index), "sleep 100000", "")).collect();
+    world.write("fleet.yaml", &fleet);
+    world.apply();
+    let told = format!("instances    {SERVICES} Ready");
+    let first = world.controller();
+    // What is shown to people is read anew; the controller rolls and reports by what it has seen itself.
+    world.until("the controller that started them says so", || world.ok(&["controller", "status"]).contains(&told));
+    drop(first);
+    let _second = world.controller();
+    world.until("its successor says so", || world.ok(&["controller", "status"]).contains(&told));
+}
+
+#[test]
 fn s1_a_deleted_service_goes_once_however_often_the_controller_is_killed_meanwhile() {
     let world = World::new();
     // One that ends within its grace, slowly enough to be hit by several kills.

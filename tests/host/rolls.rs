@@ -11,7 +11,10 @@ const REPLICAS: usize = 3;
 const READY_AFTER_NS: u64 = Duration::from_secs(1).as_nanos() as u64;
 
 fn three(world: &World, run: &str, version: &str) {
-    world.write("web.yaml", &service("web", run, &format!("replicas: 3\nenv: {{ VERSION: {version} }}")));
+    world.write(
+        "web.yaml",
+        &service("web", run, &format!("replicas: 3\nbackoff: {{ from: 100ms }}\nenv: {{ VERSION: {version} }}")),
+    );
 }
 
 fn mains(world: &World) -> BTreeSet<Id> {
