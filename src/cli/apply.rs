@@ -108,7 +108,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         let base = read(global)?.base;
         let changes = change::plan(&base, &batch, &options).map_err(refused)?;
         args.check(&changes)?;
-        print_changes(global, &changes, json!({ "dryRun": true }));
+        super::print(&changes_text(global, &changes, json!({ "dryRun": true })))?;
         tell(global, "Nothing was changed: --dry-run.");
         return Ok(exit::OK);
     }
@@ -129,7 +129,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         None => locked.base().generation,
     };
     drop(locked);
-    print_changes(global, &changes, json!({ "generation": generation }));
+    validate::print(&changes_text(global, &changes, json!({ "generation": generation })));
     let summary = render::summary(&changes);
     let said = match is_any {
         true => format!("Applied {summary}; generation {generation}.   Next: setpoint get"),
@@ -203,12 +203,12 @@ pub(super) fn load_files(global: &Global, filename: &[PathBuf]) -> Result<Option
     let color = validate::is_colored(global);
     match load(filename, &here) {
         Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| eprintln!("{}\n", warning.render(false, color)));
+            loaded.warnings.iter().for_each(|warning| super::complain(&format!("{}\n", warning.render(false, color))));
             let batch = manifests::batch(&loaded).map_err(|mixed| Failure::new(exit::USAGE, mixed.to_string()))?;
             Ok(Some(batch))
         }
         Err(problems) => {
-            eprintln!("{} Nothing was changed.", problems.render(color));
+            super::complain(&format!("{} Nothing was changed.", problems.render(color)));
             Ok(None)
         }
     }
@@ -224,32 +224,30 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// Prints changes to stdout in the asked format. `extra` is added to the JSON.
-pub(super) fn print_changes(global: &Global, changes: &Changes, extra: Value) {
+/// Changes in the asked format. `extra` is added to the JSON.
+pub(super) fn changes_text(global: &Global, changes: &Changes, extra: Value) -> String {
     match global.output {
-        Format::Table | Format::Wide => validate::print(&render::lines(changes, is_colored(global))),
-        Format::Name => changes.affected().iter().for_each(|id| validate::print(&format!("{id}\n"))),
+        Format::Table | Format::Wide => render::lines(changes, is_colored(global)),
+        Format::Name => changes.affected().iter().map(|id| format!("{id}\n")).collect(),
         Format::Json | Format::Yaml => {
             let mut value = changes.to_json();
             if let (Some(map), Value::Object(extra)) = (value.as_object_mut(), extra) {
                 map.extend(extra);
             }
-            print_value(global, &value);
+            value_text(global, &value)
         }
     }
 }
 
-/// Prints a value to stdout, as YAML when that was asked for and as JSON else.
-pub(super) fn print_value(global: &Global, value: &Value) {
+/// A value as YAML when that was asked for, and as JSON else.
+pub(super) fn value_text(global: &Global, value: &Value) -> String {
     let yaml = (global.output == Format::Yaml).then(|| serde_yaml::to_string(value).ok()).flatten();
-    validate::print(&yaml.unwrap_or_else(|| format!("{value:#}\n")));
+    yaml.unwrap_or_else(|| format!("{value:#}\n"))
 }
 
 /// Words for people, on stderr.
 pub(super) fn tell(global: &Global, text: &str) {
-    if !global.quiet {
-        eprintln!("{text}");
-    }
+    super::say(global, text);
 }
 
 /// True when stdout is to be coloured.
@@ -293,7 +291,7 @@ pub(super) fn read(global: &Global) -> Result<Reading, Failure> {
 
 /// The store, locked for writing.
 pub(super) fn lock(store: &Store) -> Result<Locked, Failure> {
-    let locked = store.lock(&|text| eprintln!("{text}")).map_err(failed)?;
+    let locked = store.lock(&super::complain).map_err(failed)?;
     warn_of_damage(locked.base());
     Ok(locked)
 }
@@ -311,7 +309,8 @@ pub(super) fn commit(global: &Global, home: &Home, mut locked: Locked, step: Ste
         }
         Format::Name => step.objects.iter().for_each(|id| validate::print(&format!("{id}\n"))),
         Format::Json | Format::Yaml => {
-            print_value(global, &json!({ "generation": generation, "objects": names(step.objects) }))
+            let value = json!({ "generation": generation, "objects": names(step.objects) });
+            validate::print(&value_text(global, &value));
         }
     }
     let handover = Handover { generation, objects: step.objects.to_vec(), start: step.start };
@@ -337,9 +336,9 @@ pub(super) fn names(objects: &[ObjectRef]) -> Vec<&str> {
 
 fn warn_of_damage(base: &Stored) {
     if let Coverage::Partial { why } = &base.coverage {
-        eprintln!(
+        super::complain(&format!(
             "warning: {why}\n  help: nothing is pruned meanwhile; the next apply writes a whole generation again"
-        );
+        ));
     }
 }
 

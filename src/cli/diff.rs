@@ -6,8 +6,8 @@
 
 use serde_json::json;
 
-use super::apply::{Manifests, print_changes, read, refused, tell};
-use super::{Format, Global, Outcome, exit, validate};
+use super::apply::{Manifests, changes_text, read, refused, tell};
+use super::{Format, Global, Outcome, exit};
 use crate::desired::{change, render};
 
 /// Show what apply would do
@@ -27,16 +27,17 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     };
     let base = read(global)?.base;
     let changes = change::plan(&base, &batch, &args.manifests.options()).map_err(refused)?;
-    print_changes(global, &changes, json!({}));
+    let mut text = changes_text(global, &changes, json!({}));
     match (global.output, changes.is_any()) {
         (Format::Table | Format::Wide, true) => {
             let flags = args.manifests.as_flags();
             let (summary, plan) = (render::summary(&changes), &changes.plan);
-            validate::print(&format!("Plan {summary}.   Apply it: setpoint apply {flags} --expect {plan}\n"));
+            text.push_str(&format!("Plan {summary}.   Apply it: setpoint apply {flags} --expect {plan}\n"));
         }
-        (Format::Table | Format::Wide, false) => validate::print("Nothing to change.\n"),
+        (Format::Table | Format::Wide, false) => text.push_str("Nothing to change.\n"),
         (Format::Json | Format::Yaml | Format::Name, _) => {}
     }
+    super::print(&text)?;
     if let Some(why) = &changes.needs_yes {
         tell(global, &format!("note: {why}; apply will ask for --yes"));
     }

@@ -9,7 +9,6 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::schema::unknown_kind;
-use super::validate::print;
 use super::{Failure, Global, Outcome, exit};
 use crate::kind::{self, Effect, KindDef, schema};
 use crate::load::{similar, spec_schema};
@@ -27,7 +26,7 @@ pub struct Args {
 /// # Errors
 /// When there is no such kind or field.
 pub fn run(_global: &Global, args: Args) -> Outcome {
-    print(&text(&args.path)?);
+    super::print(&text(&args.path)?)?;
     Ok(exit::OK)
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::apply::{
-    Reading, Start, Step, commit, failed, is_colored, lock, open, print_value, read, refused, tell, unlucky,
+    Reading, Start, Step, commit, failed, is_colored, lock, open, read, refused, tell, unlucky, value_text,
 };
 use super::{Failure, Format, Global, Outcome, exit, validate};
 use crate::desired::attempts::last_attempts;
@@ -50,11 +50,11 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     let Reading { store, base } = read(global)?;
     let (id, history) = find(store.as_ref(), &base, &args.name)?;
     match global.output {
-        Format::Table | Format::Wide => validate::print(&table(&history.versions)),
-        Format::Name => validate::print(&format!("{id}\n")),
+        Format::Table | Format::Wide => super::print(&table(&history.versions))?,
+        Format::Name => super::print(&format!("{id}\n"))?,
         Format::Json | Format::Yaml => {
             let items: Vec<Value> = history.versions.iter().map(of_version).collect();
-            print_value(global, &json!({ "items": items }));
+            super::print(&value_text(global, &json!({ "items": items })))?;
         }
     }
     Ok(exit::OK)
@@ -69,7 +69,7 @@ pub fn undo(global: &Global, args: UndoArgs) -> Outcome {
         let Reading { store, base } = read(global)?;
         let (id, history) = find(store.as_ref(), &base, &args.name)?;
         let old = history.target(&id, args.to).map_err(no_version)?;
-        validate::print(&render::line(&change_to(&base, &id, &old), is_colored(global)));
+        super::print(&render::line(&change_to(&base, &id, &old), is_colored(global)))?;
         return Ok(exit::OK);
     }
     let (home, store) = open(global)?;

@@ -187,8 +187,7 @@ pub fn run() -> ExitCode {
     let code = match dispatch(&cli.global, cli.verb) {
         Ok(code) => code,
         Err(failure) => {
-            // Nobody to tell when stderr is gone.
-            _ = writeln!(std::io::stderr(), "error: {}", failure.text);
+            complain(&format!("error: {}", failure.text));
             failure.code
         }
     };
@@ -286,9 +285,14 @@ pub fn ignore_closed(written: std::io::Result<()>) -> Result<(), Failure> {
 /// Says something to the person, on stderr, unless they asked for quiet.
 pub fn say(global: &Global, text: &str) {
     if !global.quiet {
-        // Nobody to tell when stderr is gone.
-        _ = writeln!(std::io::stderr(), "{text}");
+        complain(text);
     }
+}
+
+/// Says what is wrong, on stderr, also to who asked for quiet.
+pub fn complain(text: &str) {
+    // Nobody to tell when stderr is gone or full; `eprintln` would panic there.
+    _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A span as people write it: `500ms`, `90s`, `15m`, `2h`, `7d`.

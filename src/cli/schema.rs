@@ -3,7 +3,6 @@
 //! In: maybe a kind. Out: a draft-07 document on stdout. Not here: making it (`kind`).
 //! The surprise: what this prints is what the loader validates against, so an editor that reads it knows as much.
 
-use super::validate::print;
 use super::{Failure, Global, Outcome, exit};
 use crate::kind::{self, KINDS, schema};
 use crate::load::similar;
@@ -25,7 +24,7 @@ pub fn run(_global: &Global, args: Args) -> Outcome {
         None => schema::of_all(),
         Some(word) => schema::of_kind(kind::find_spoken(word).ok_or_else(|| unknown_kind(word))?),
     };
-    print(&format!("{document:#}\n"));
+    super::print(&format!("{document:#}\n"))?;
     Ok(exit::OK)
 }
 

@@ -29,27 +29,26 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         .map_err(|error| Failure::new(exit::USAGE, format!("the current folder is gone: {error}; cd elsewhere")))?;
     let result = load(&args.filename, &here);
     match global.output {
-        Format::Json => {
-            print(&format!("{:#}\n", verdict(&result)));
-        }
-        Format::Table | Format::Wide | Format::Yaml | Format::Name => tell(global, &result),
+        Format::Json => super::print(&format!("{:#}\n", verdict(&result)))?,
+        Format::Table | Format::Wide | Format::Yaml | Format::Name => tell(global, &result)?,
     }
     Ok(if result.is_ok() { exit::OK } else { exit::USAGE })
 }
 
-fn tell(global: &Global, result: &Result<Loaded, Problems>) {
+fn tell(global: &Global, result: &Result<Loaded, Problems>) -> Result<(), Failure> {
     match result {
         Ok(loaded) => {
             let color = is_colored(global);
-            loaded.warnings.iter().for_each(|warning| eprintln!("{}\n", warning.render(false, color)));
+            loaded.warnings.iter().for_each(|warning| super::complain(&format!("{}\n", warning.render(false, color))));
             if !global.quiet {
                 let verb = if loaded.manifests.len() == 1 { "is" } else { "are" };
                 let objects = counted(loaded.manifests.len(), "object");
-                print(&format!("{objects} in {} {verb} valid.\n", counted(loaded.files, "file")));
+                super::print(&format!("{objects} in {} {verb} valid.\n", counted(loaded.files, "file")))?;
             }
         }
-        Err(problems) => eprintln!("{}", problems.render(is_colored(global))),
+        Err(problems) => super::complain(&problems.render(is_colored(global))),
     }
+    Ok(())
 }
 
 /// True when errors are to be coloured.
@@ -66,7 +65,8 @@ pub fn is_colored(global: &Global) -> bool {
     }
 }
 
-/// Prints data to stdout. A reader that has gone, as in `| head`, is no error.
+/// Prints what was done to stdout. One that cannot be written is no reason to leave the rest undone, so neither a
+/// full disk nor a reader that has gone is an error here.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
