@@ -16,8 +16,11 @@ use crate::record::logline::{self, Source, Tag};
 /// How often `-f` looks for more.
 const FOLLOW: Duration = Duration::from_millis(100);
 
-/// The longest line that is read in one piece.
+/// The longest line that is read in one piece; what is longer is printed in several.
 const LINE_MAX: u64 = 1 << 20;
+
+/// How long `-f` waits for the rest of a line before it prints what there is, such as the question of a prompt.
+const REST: Duration = Duration::from_secs(1);
 
 /// Print what an object printed
 #[derive(Debug, clap::Args)]
@@ -82,14 +85,13 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     };
     let mut readers: Vec<Reader> =
         ids.iter().map(|id| Reader::open(&home, id, &wish, args.previous)).collect::<Result<_, _>>()?;
-    merge(&mut readers, &wish)?;
     if !args.follow {
-        return Ok(exit::OK);
+        return merge(&mut readers, &wish).map(|()| exit::OK);
     }
     loop {
-        std::thread::sleep(FOLLOW);
         readers.iter_mut().for_each(Reader::go_on);
         merge(&mut readers, &wish)?;
+        std::thread::sleep(FOLLOW);
     }
 }
 
@@ -176,15 +178,18 @@ struct Reader {
     end: Option<(u32, u64)>,
     /// What was read of a line whose end has not come.
     torn: Vec<u8>,
-    open: Option<Line>,
+    /// What came of a line of stdout, and of stderr, whose rest has not come.
+    open: [Option<Line>; 2],
+    /// Lines begun before this count as whole where no more is to be read.
+    rest_until_ns: u64,
     next: Option<Line>,
 }
 
 impl Reader {
     fn open(home: &Home, id: &InstanceId, wish: &Wish<'_>, is_previous: bool) -> Result<Reader, Failure> {
         let folder = home.logs(&id.object);
-        let mut reader =
-            Reader { id: id.clone(), folder, file: None, end: None, torn: Vec::new(), open: None, next: None };
+        let (file, end, torn, open, next) = (None, None, Vec::new(), [None, None], None);
+        let mut reader = Reader { id: id.clone(), folder, file, end, torn, open, rest_until_ns: u64::MAX, next };
         let mut start = (0, 0);
         if is_previous {
             let records = home.records(id);
@@ -240,8 +245,9 @@ impl Reader {
         }
     }
 
-    /// Looks for a first file where there was none.
+    /// Looks for a first file where there was none, and gives the rest of lines some time to come.
     fn go_on(&mut self) {
+        self.rest_until_ns = clock::wall().nanos().saturating_sub(REST.as_nanos() as u64);
         if self.file.is_none() {
             self.open_from(0, 0);
         }
@@ -264,12 +270,12 @@ impl Reader {
             if let Some((end_file, end_offset)) = self.end
                 && (*number, file.stream_position().ok()?) >= (end_file, end_offset)
             {
-                return self.open.take();
+                return self.rest();
             }
             let length = file.by_ref().take(LINE_MAX).read_until(b'\n', &mut self.torn).ok()?;
             if length == 0 || !self.torn.ends_with(b"\n") {
                 let after = *number;
-                let next = self.numbers().into_iter().find(|n| *n > after)?;
+                let Some(next) = self.numbers().into_iter().find(|n| *n > after) else { return self.rest() };
                 // A newer file exists, so this one is complete: what has no newline never gets one.
                 self.torn.clear();
                 self.open_from(next, 0);
@@ -281,27 +287,24 @@ impl Reader {
         }
     }
 
+    /// A line whose end has not come for too long.
+    fn rest(&mut self) -> Option<Line> {
+        let until = self.rest_until_ns;
+        self.open.iter_mut().find_map(|open| open.take_if(|line| line.wall_ns <= until))
+    }
+
     /// The line just read, once all parts of it are there.
     fn whole(&mut self) -> Option<Line> {
         let bytes = std::mem::take(&mut self.torn);
         let read = logline::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?;
         let is_stderr = read.source == Source::Stderr;
         let text = String::from_utf8_lossy(read.text);
-        let line =
-            match self.open.take().filter(|open| open.is_stderr == is_stderr && open.text.len() < LINE_MAX as usize) {
-                Some(mut open) => {
-                    open.text.push_str(&text);
-                    open
-                }
-                None => Line { wall_ns: read.wall_ns, is_stderr, text: text.into_owned() },
-            };
-        match read.tag {
-            Tag::Full => Some(line),
-            Tag::Partial => {
-                self.open = Some(line);
-                None
-            }
-        }
+        let [stdout, stderr] = &mut self.open;
+        let open = if is_stderr { stderr } else { stdout };
+        let line = open.get_or_insert_with(|| Line { wall_ns: read.wall_ns, is_stderr, text: String::new() });
+        line.text.push_str(&text);
+        let is_over = read.tag == Tag::Full || line.text.len() as u64 >= LINE_MAX;
+        if is_over { open.take() } else { None }
     }
 }
 
