@@ -11,9 +11,13 @@ mod homes;
 mod mounts;
 #[path = "hostile/namespaces.rs"]
 mod namespaces;
+#[path = "hostile/payloads.rs"]
+mod payloads;
 #[path = "hostile/pids.rs"]
 mod pids;
 #[path = "hostile/processes.rs"]
 mod processes;
+#[path = "hostile/streams.rs"]
+mod streams;
 #[path = "hostile/world.rs"]
 mod world;
