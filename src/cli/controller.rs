@@ -294,9 +294,15 @@ fn socket(home: &Home) -> Result<PathBuf, Failure> {
 
 fn mute(home: &Home, error: &std::io::Error) -> Failure {
     let pid = crate::controller::run::pid_of(home).map_or(String::new(), |pid| format!(" (pid {pid})"));
+    let why = match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            format!("not within {} s; it is busy, frozen, or has too many clients", PATIENCE.as_secs())
+        }
+        _ => error.to_string(),
+    };
     Failure::new(
         exit::FAILED,
-        format!("the controller{pid} does not answer: {error}\n  help: setpoint controller logs"),
+        format!("the controller{pid} does not answer: {why}\n  help: setpoint controller logs; services run on"),
     )
 }
 
