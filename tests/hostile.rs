@@ -3,10 +3,16 @@
 //! Each test has a world of its own, and ends whatever runs there. What a machine does not allow, such as mounting, is
 //! printed as `skipped: …` and passes.
 
+#[path = "hostile/clients.rs"]
+mod clients;
+#[path = "hostile/damage.rs"]
+mod damage;
 #[path = "hostile/disk.rs"]
 mod disk;
 #[path = "hostile/homes.rs"]
 mod homes;
+#[path = "hostile/many.rs"]
+mod many;
 #[path = "hostile/mounts.rs"]
 mod mounts;
 #[path = "hostile/namespaces.rs"]
