@@ -148,7 +148,9 @@ impl Work {
                 Ok(first) => {
                     let hints: Vec<Hint> = std::iter::once(first).chain(heard.try_iter()).collect();
                     is_due = hints.iter().any(|hint| matches!(hint, Hint::Look | Hint::Folder));
-                    self.trust = Trust::Contents;
+                    // A file that has changed shows it by its times, or is too fresh to go by them.
+                    let is_asked = hints.iter().any(|hint| matches!(hint, Hint::Look));
+                    self.trust = if is_asked { Trust::Contents } else { Trust::Times };
                     if hints.iter().any(|hint| matches!(hint, Hint::Desired)) {
                         self.note(Note::Desired);
                     }
@@ -204,7 +206,8 @@ impl Work {
             return Ok(());
         }
         // Only a look that finds something new takes the lock.
-        let base = self.store.read_current()?;
+        let mut locked = self.store.lock(&|_| {})?;
+        let base = Arc::clone(locked.base());
         let read = self.readers.iter().zip(&readings);
         let folders: Vec<live::Folder> = read
             .filter_map(|(reader, reading)| {
@@ -220,24 +223,17 @@ impl Work {
             .map(|(id, _)| id.clone())
             .collect();
         let attempts = |object: &ObjectRef| attempts::last_attempts(&self.home, object);
-        let planned = |base: &_| live::plan(base, &folders, &confirmed, &attempts);
         let failed = |source| StoreError::Io { path: self.home.root().to_owned(), action: "draw an id in", source };
-        let mut outcome = planned(&base).map_err(failed)?;
+        let mut outcome = live::plan(&base, &folders, &confirmed, &attempts).map_err(failed)?;
         let mut applied = newest;
-        if outcome.draft.is_some() {
-            let mut locked = self.store.lock(&|_| {})?;
-            outcome = planned(locked.base()).map_err(failed)?;
-            if let Some(draft) = outcome.draft.take() {
-                let next = locked.commit(draft)?;
-                applied = Some(next.generation);
-                tracing::info!(
-                    generation = next.generation,
-                    changes = outcome.changes.len(),
-                    "applied the live folders"
-                );
-                self.note(Note::Desired);
-            }
+        if let Some(draft) = outcome.draft.take() {
+            let next = locked.commit(draft)?;
+            applied = Some(next.generation);
+            let changes = outcome.changes.len();
+            tracing::info!(generation = next.generation, changes, "applied the live folders");
+            self.note(Note::Desired);
         }
+        drop(locked);
         // A folder that cannot be listed says nothing by its files, so it is looked at each time.
         let is_listed = readings.iter().flatten().all(|reading| reading.listing.is_empty());
         self.applied = is_listed.then_some((files, applied));

@@ -24,7 +24,9 @@ impl Core {
         for decision in &plan.decisions {
             while before.next_if(|old| old.id < decision.id).is_some() {}
             let old = before.next_if(|old| old.id == decision.id);
-            if old.is_none_or(|old| is_news(old, decision)) {
+            // What a controller finds running when it starts is as it was: no news.
+            let is_found = old.is_none() && decision.because == Reason::Healthy;
+            if !is_found && old.is_none_or(|old| is_news(old, decision)) {
                 news.push(decision.clone());
             }
         }

@@ -3,9 +3,9 @@
 //! In: `/proc`. Out: a [`Listing`]. Not here: anything a process does not say of itself.
 //! The surprise: an entry that may not be read is a gap only when it is our own user's; a stranger's cannot be ours.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use procfs::ProcError;
 use procfs::process::Stat;
@@ -74,7 +74,7 @@ fn is_strangers(pid: u32) -> bool {
 fn stat(pid: u32) -> Result<Stat, ProcError> {
     // `procfs::process::Process` opens the folder and looks up its owner first; one file is enough here.
     let path = format!("/proc/{pid}/stat");
-    match std::fs::read(&path) {
+    match read_whole(&path) {
         Ok(text) => {
             use procfs::FromRead;
             Stat::from_read(&text[..])
@@ -104,8 +104,16 @@ fn process(stat: Stat) -> Process {
     }
 }
 
+/// Reads a file of `/proc`, which says of itself that it is empty: one read where a page is enough.
 fn read_whole(path: &str) -> io::Result<Vec<u8>> {
-    std::fs::read(Path::new(path))
+    let mut file = File::open(path)?;
+    let mut page = [0; 4096];
+    let length = file.read(&mut page)?;
+    let mut bytes = page.get(..length).unwrap_or_default().to_vec();
+    if length == page.len() {
+        file.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 /// Our own ancestors, nearest first: at most 64, so that a table that changes meanwhile cannot hold us.
