@@ -126,9 +126,9 @@ fn add_instances(table: &mut Table, facts: &Facts, object: &ObjectRef) {
     }
 }
 
-/// The table without the blanks that end its lines.
+/// The table without the blank that begins its lines and those that end them.
 pub(super) fn trimmed(table: &Table) -> String {
-    table.lines().map(|line| format!("{}\n", line.trim_start_matches(' ').trim_end())).collect()
+    table.lines().map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(&line).trim_end())).collect()
 }
 
 fn restarts(facts: &Facts, id: &InstanceId) -> u32 {

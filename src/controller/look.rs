@@ -276,14 +276,27 @@ fn unknown() -> Sighting {
     Sighting::of(Sight::Unreadable { why: "its start was not answered; looking again".into() })
 }
 
+/// How often a look without memory is repeated while something cannot be told.
+const LOOKS_MAX: usize = 3;
+
 /// What a look without memory finds: for verbs that work without a controller.
 #[must_use]
 pub fn fresh(home: &crate::home::Home, clock: &crate::observe::Clock) -> (Observed, crate::engine::Backoff) {
     let table = crate::observe::ProcTable;
-    let mut listing = table.list(&|_| false);
-    let ids = records::instances(home).unwrap_or_else(|error| {
-        listing.coverage = Coverage::Partial { why: format!("the records cannot be listed: {error}").into() };
-        Vec::new()
-    });
-    look(Look { home, clock, table: &table }, &listing, ids, true)
+    let mut tries = 1;
+    loop {
+        let mut listing = table.list(&|_| false);
+        let ids = records::instances(home).unwrap_or_else(|error| {
+            listing.coverage = Coverage::Partial { why: format!("the records cannot be listed: {error}").into() };
+            Vec::new()
+        });
+        let (observed, backoff) = look(Look { home, clock, table: &table }, &listing, ids, true);
+        let is_unknown = |sighting: &Sighting| matches!(sighting.sight, Sight::Unreadable { .. });
+        if tries == LOOKS_MAX || !observed.sightings.values().any(is_unknown) {
+            return (observed, backoff);
+        }
+        // A shim that has just been executed holds its lock some milliseconds before it can be told by its name.
+        tries += 1;
+        std::thread::sleep(DOUBT);
+    }
 }
