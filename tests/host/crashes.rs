@@ -32,6 +32,7 @@ fn s5_a_crash_loop_is_bounded_given_up_and_cleared() {
     }
     assert_eq!(world.ok(&["logs", "loop", "-n", "all"]).matches("boom").count(), 5);
     let told = |kind: &str| world.ok(&["events", "loop", "--type", kind]).lines().count();
+    world.until("it is told that it is given up", || told("service.gave-up") > 0);
     assert_eq!(told("service.gave-up"), 1);
     assert!(told("*") <= 12, "{}", world.ok(&["events", "loop"]));
     // The second code path: an apply without a change, and a new controller, forgive nothing.
