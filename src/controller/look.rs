@@ -161,10 +161,14 @@ impl Core {
         }
     }
 
-    /// Has this instance looked at again soon.
+    /// Has this instance looked at again soon. A look that is due already is never put off: a kill repeated every
+    /// second would otherwise keep it away for ever.
     pub(super) fn doubt(&mut self, id: &InstanceId) {
         let now = crate::observe::clock::boot();
-        let (_, tries) = self.doubts.get(id).copied().unwrap_or_default();
+        let (due, tries) = self.doubts.get(id).copied().unwrap_or_default();
+        if due > now {
+            return;
+        }
         let wait = DOUBT.saturating_mul(1 << tries.min(10)).min(RELIST);
         self.doubts.insert(id.clone(), (now.after(wait), tries + 1));
     }
