@@ -187,12 +187,16 @@ fn lines(entries: &[String]) -> String {
 /// When an object belongs to another set or a live folder, or `--prune` was given for less than whole folders.
 pub fn plan(base: &Arc<Stored>, batch: &Batch, options: &Options) -> Result<Changes, Refusal> {
     let sets = batch.origins.iter().map(|origin| set_of(origin, base, options)).collect::<Result<Vec<_>, _>>()?;
-    let accepted: Vec<(Proposal, String)> =
-        batch.proposals.iter().map(|proposal| (proposal.clone(), set_at(&sets, proposal.origin))).collect();
+    let (kept, accepted): (Vec<_>, Vec<_>) = batch
+        .proposals
+        .iter()
+        .map(|proposal| (proposal.clone(), set_at(&sets, proposal.origin)))
+        .partition(|(proposal, set)| is_kept(base, batch, options, proposal, set));
     check_owners(base, &accepted, options)?;
     let mut changes: Vec<Change> = accepted
         .iter()
         .map(|(proposal, set)| compare(base.objects.get(&proposal.id).map(Arc::as_ref), proposal, set))
+        .chain(kept.into_iter().map(|(proposal, _)| Change::none(proposal.id)))
         .collect();
     let mut folders = Vec::new();
     for (origin, set) in batch.origins.iter().zip(&sets) {
@@ -208,6 +212,16 @@ pub fn plan(base: &Arc<Stored>, batch: &Batch, options: &Options) -> Result<Chan
 
 fn set_at(sets: &[String], origin: usize) -> String {
     sets.get(origin).cloned().unwrap_or_else(|| SET_DEFAULT.to_owned())
+}
+
+/// True when a single file or stdin gives back what another set holds: read out, not taken over.
+fn is_kept(base: &Stored, batch: &Batch, options: &Options, proposal: &Proposal, set: &str) -> bool {
+    let is_part = batch.origins.get(proposal.origin).is_some_and(|origin| part_of_a_set(origin).is_some());
+    let is_same = |existing: &Arc<StoredObject>| {
+        let own = &existing.metadata.set;
+        own != set && compare(Some(existing.as_ref()), proposal, own).action == Action::Unchanged
+    };
+    is_part && !options.take && options.set.is_none() && base.objects.get(&proposal.id).is_some_and(is_same)
 }
 
 /// The set that a `-f` argument stands for.
@@ -278,7 +292,7 @@ pub fn compare(existing: Option<&StoredObject>, proposal: &Proposal, set: &str) 
     let new = Side { spec: &proposal.spec, labels: &proposal.labels, annotations: &proposal.annotations };
     let fields = differences(proposal.id.kind(), old, new);
     match (fields.is_empty(), meta.set == set) {
-        (true, true) => change(Action::Unchanged, String::from("as declared"), fields),
+        (true, true) => Change::none(proposal.id.clone()),
         (true, false) => change(Action::Change, format!("taken over from the set \"{}\"", meta.set), fields),
         (false, true) => change(Action::Change, changed(&fields), fields),
         (false, false) => {
@@ -365,6 +379,12 @@ fn plan_id(base: u64, changes: &[Change], accepted: &[(Proposal, String)]) -> St
     format!("p-{}", hex(&hash.finalize()[..3]))
 }
 
+impl Change {
+    fn none(object: ObjectRef) -> Change {
+        Change { object, action: Action::Unchanged, reason: String::from("as declared"), fields: Vec::new() }
+    }
+}
+
 impl Changes {
     /// How many objects of each action.
     #[must_use]
@@ -397,7 +417,12 @@ impl Changes {
     /// The objects the manifests name, in the order of [`ObjectRef`].
     #[must_use]
     pub fn named(&self) -> Vec<ObjectRef> {
-        let mut named: Vec<ObjectRef> = self.accepted.iter().map(|(proposal, _)| proposal.id.clone()).collect();
+        let is_named = |change: &&Change| match change.action {
+            Action::Add | Action::Change | Action::Unchanged => true,
+            Action::Remove | Action::Leftover => false,
+        };
+        let mut named: Vec<ObjectRef> =
+            self.changes.iter().filter(is_named).map(|change| change.object.clone()).collect();
         named.sort();
         named
     }

@@ -78,8 +78,8 @@ fn one(known: &BTreeSet<ObjectRef>, word: &str) -> Result<Result<ObjectRef, Stri
     if registry::named(kind).is_none() && !known.iter().any(|id| id.kind() == kind_name) {
         let kinds = KINDS.iter().map(|def| def.lower);
         let guess = nearest(&lower, kinds.clone());
-        let help = guess
-            .map_or_else(|| kinds.collect::<Vec<_>>().join(", "), |guess| format!("did you mean `{guess}/{name}`?"));
+        let all = || format!("there are: {}", kinds.collect::<Vec<_>>().join(", "));
+        let help = guess.map_or_else(all, |guess| format!("did you mean `{guess}/{name}`?"));
         return Ok(Err(format!("there is no kind `{kind}`\n  help: {help}")));
     }
     Ok(Err(not_found(known, &format!("{kind_name}/{name}"))))
@@ -94,7 +94,7 @@ fn not_found(known: &BTreeSet<ObjectRef>, word: &str) -> String {
         (false, _) => format!("there is no `{word}`\n  help: did you mean `{}`?", alike.join("` or `")),
         (true, false) => format!("there is no `{word}`\n  help: setpoint get lists what there is"),
         (true, true) => {
-            format!("there is no `{word}`\n  help: nothing has been applied to this home yet; see setpoint apply")
+            format!("there is no `{word}`\n  help: this home holds nothing at all; setpoint apply -f PATH adds to it")
         }
     }
 }
