@@ -275,6 +275,13 @@ pub fn ping(home: &Home) -> Result<Option<u64>, Failure> {
     Ok(answer.map(|answer| answer.get("pid").and_then(Value::as_u64).unwrap_or(0)))
 }
 
+/// True when certainly no controller runs. One that does not answer at once does run.
+#[must_use]
+pub fn is_absent(home: &Home) -> bool {
+    let soon = Some(Duration::from_secs(1));
+    socket(home).is_ok_and(|socket| matches!(request::ask(&socket, "ping", &json!({}), soon), Ok(None)))
+}
+
 /// Has a running controller read everything again. False when none runs.
 ///
 /// # Errors

@@ -114,7 +114,9 @@ fn selected(base: &Stored, selector: &[String]) -> Result<Vec<ObjectRef>, Failur
         ids.retain(|id| label(id).is_some_and(|label| label == value) == is_wanted);
     }
     if ids.is_empty() {
-        return Err(Failure::new(exit::NOT_FOUND, format!("no object has the labels {}", selector.join(","))));
+        let help = "help: setpoint describe NAME shows the labels of an object";
+        let text = format!("no object has the labels {}\n  {help}", selector.join(","));
+        return Err(Failure::new(exit::NOT_FOUND, text));
     }
     Ok(ids)
 }

@@ -34,7 +34,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let objects = facts.named(&args.objects)?;
     if matches!(global.output, Format::Json | Format::Yaml) {
         let items: Vec<_> = objects.iter().map(|object| facts.to_json(object)).collect();
-        super::print(&format!("{:#}\n", serde_json::json!({ "items": items })))?;
+        super::print(&super::apply::value_text(global, &serde_json::json!({ "items": items })))?;
         return Ok(exit::OK);
     }
     let Some(home) = home else { return Ok(exit::OK) };
@@ -50,7 +50,10 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
     // Writing into a String cannot fail.
     _ = writeln!(text, "{object}  {state}  {ready}/{all} ready");
     _ = writeln!(text, "Why:  {}", why(home, facts, decision));
-    _ = writeln!(text, "Do:   {}", advice(object, state));
+    match facts.is_unsettled() && super::controller::is_absent(home) {
+        true => text.push_str("Do:   setpoint controller start   (none runs, so nothing is started or stopped)\n"),
+        false => _ = writeln!(text, "Do:   {}", advice(object, state)),
+    }
     text.push('\n');
     about(&mut text, facts, object);
     for decision in facts.decisions(object) {
@@ -178,5 +181,9 @@ fn attempt(text: &mut String, read: &Read) {
 pub fn instance_of(facts: &Facts, word: &str) -> Result<InstanceId, Failure> {
     let id: InstanceId = word.parse().map_err(|e| Failure::new(exit::USAGE, format!("`{word}`: {e}")))?;
     let is_known = facts.backoff.0.contains_key(&id) || facts.plan.decisions.iter().any(|d| d.id == id);
-    if is_known { Ok(id) } else { Err(Failure::new(exit::NOT_FOUND, format!("there is no instance `{word}`"))) }
+    if is_known {
+        return Ok(id);
+    }
+    let help = format!("help: setpoint describe {} lists its instances", id.object);
+    Err(Failure::new(exit::NOT_FOUND, format!("there is no instance `{word}`\n  {help}")))
 }

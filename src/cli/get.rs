@@ -43,7 +43,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         if !args.watch {
             if let Some(home) = &facts.home
                 && facts.is_unsettled()
-                && super::controller::ping(home)?.is_none()
+                && super::controller::is_absent(home)
             {
                 super::say(global, "no controller runs, so nothing is started or stopped: setpoint controller start");
             }
@@ -58,6 +58,9 @@ fn show(global: &Global, facts: &Facts, args: &Args) -> Result<String, Failure> 
     let words = if args.objects == ["all"] { &[][..] } else { &args.objects };
     let mut objects = facts.named(words)?;
     objects.retain(|object| facts.is_selected(object, &global.selector));
+    if objects.is_empty() && !global.selector.is_empty() && matches!(global.output, Format::Table | Format::Wide) {
+        return Ok(format!("No object has the labels {}.\n", global.selector.join(",")));
+    }
     Ok(match global.output {
         Format::Table => table(facts, &objects, false),
         Format::Wide => table(facts, &objects, true),

@@ -86,7 +86,11 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let mut readers: Vec<Reader> =
         ids.iter().map(|id| Reader::open(&home, id, &wish, args.previous)).collect::<Result<_, _>>()?;
     if !args.follow {
-        return merge(&mut readers, &wish).map(|()| exit::OK);
+        if merge(&mut readers, &wish)? == 0 {
+            let what = if wish.grep.is_some() || wish.since_ns > 0 { "no such line" } else { "it has printed nothing" };
+            super::say(global, &format!("{}: {what}", args.objects.join(" ")));
+        }
+        return Ok(exit::OK);
     }
     loop {
         readers.iter_mut().for_each(Reader::go_on);
@@ -124,9 +128,10 @@ fn since(text: &str) -> Result<u64, Failure> {
     })
 }
 
-/// Prints the lines of all readers in the order of their moments.
-fn merge(readers: &mut [Reader], wish: &Wish<'_>) -> Result<(), Failure> {
+/// Prints the lines of all readers in the order of their moments; how many.
+fn merge(readers: &mut [Reader], wish: &Wish<'_>) -> Result<u64, Failure> {
     let mut out = std::io::stdout().lock();
+    let mut count = 0;
     loop {
         let next =
             readers.iter_mut().filter_map(|reader| Some((reader.peek()?.wall_ns, reader))).min_by_key(|(at, _)| *at);
@@ -136,9 +141,11 @@ fn merge(readers: &mut [Reader], wish: &Wish<'_>) -> Result<(), Failure> {
             && is_wanted(&line, wish)
         {
             super::ignore_closed(print(&mut out, &id, &line, wish))?;
+            count += 1;
         }
     }
-    super::ignore_closed(out.flush())
+    super::ignore_closed(out.flush())?;
+    Ok(count)
 }
 
 fn is_wanted(line: &Line, wish: &Wish<'_>) -> bool {

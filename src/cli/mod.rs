@@ -20,6 +20,7 @@ pub mod pause;
 pub mod restart;
 pub mod schema;
 pub mod tail;
+pub mod usage;
 pub mod validate;
 pub mod wait;
 
@@ -183,7 +184,10 @@ enum Verb {
 
 /// Parses argv, runs the verb, and says what went wrong.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::explain(&error),
+    };
     let code = match dispatch(&cli.global, cli.verb) {
         Ok(code) => code,
         Err(failure) => {

@@ -110,22 +110,31 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
         if all.iter().all(|progress| *progress == Progress::Reached) {
             return Ok(exit::OK);
         }
+        let left = |wanted| left(objects, &all, wanted);
         if all.contains(&Progress::Hopeless) && !all.contains(&Progress::Coming) {
+            teller.clear();
+            let (first, names) = left(Progress::Hopeless);
+            super::complain(&format!("error: it will not come by itself: {names}\n  help: setpoint describe {first}"));
             return Ok(exit::FAILED);
         }
         if begin.elapsed() >= patience {
-            let waiting = objects.iter().zip(&all).filter(|(_, p)| **p == Progress::Coming).map(|(o, _)| o.to_string());
-            let names: Vec<String> = waiting.take(5).collect();
-            let text = format!(
-                "not in time: {}\n  help: setpoint describe {}",
-                names.join(", "),
-                names.first().map_or("", String::as_str)
-            );
-            return Err(Failure::new(exit::TIMED_OUT, text));
+            let (first, names) = left(Progress::Coming);
+            let help = match super::controller::is_absent(home) {
+                true => String::from("no controller runs, so nothing is started or stopped: setpoint controller start"),
+                false => format!("setpoint describe {first}"),
+            };
+            return Err(Failure::new(exit::TIMED_OUT, format!("not in time: {names}\n  help: {help}")));
         }
         // A look at thousands of processes must not compete with what it waits for.
         std::thread::sleep(look.elapsed().saturating_mul(5).clamp(LOOK, LOOK_MAX));
     }
+}
+
+/// The first of the objects that are as far as this, and the names of some.
+fn left(objects: &[ObjectRef], all: &[Progress], wanted: Progress) -> (String, String) {
+    let those = objects.iter().zip(all).filter(|(_, progress)| **progress == wanted).map(|(object, _)| object);
+    let names: Vec<String> = those.take(5).map(ToString::to_string).collect();
+    (names.first().cloned().unwrap_or_default(), names.join(", "))
 }
 
 /// How many objects are told about one by one.
