@@ -11,6 +11,8 @@ mod damage;
 mod disk;
 #[path = "hostile/homes.rs"]
 mod homes;
+#[path = "hostile/machine.rs"]
+mod machine;
 #[path = "hostile/many.rs"]
 mod many;
 #[path = "hostile/mounts.rs"]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 
+use crate::machine::shims;
 use crate::processes::{self, Id};
 use crate::world::{World, service};
 
@@ -79,13 +80,13 @@ fn records_that_cannot_be_read_double_nothing() {
         damage(&files(&world.home().join("records/service/web/0"), ".attempt")[0]);
         // By one that remembers, and by one that does not.
         look_again(&world);
-        assert_eq!(world.shims("web/0"), 1, "{how}");
+        assert_eq!(shims(&world, "web/0"), 1, "{how}");
         world.kill_controller();
         world.ok(&["controller", "start"]);
         let status = world.run(&["controller", "status"]);
         assert_eq!(status.code, 0, "{how}: {status:?}");
         assert!(processes::is_alive(web) && processes::is_alive(shim), "{how}: what runs was ended");
-        assert_eq!(world.shims("web/0"), 1, "{how}: doubled");
+        assert_eq!(shims(&world, "web/0"), 1, "{how}: doubled");
         let seen = world.instance("web/0");
         assert!(!seen.reason.is_empty() && seen.state != "Ready" || seen.pid == Some(web.pid), "{how}: {seen:?}");
         // Once it is ended by hand, the next one starts by itself.
@@ -93,7 +94,7 @@ fn records_that_cannot_be_read_double_nothing() {
         world.until("it has ended", || !processes::is_alive(shim));
         let again = world.until_state("web/0", "Ready");
         assert_ne!(again.pid, Some(web.pid), "{how}");
-        assert_eq!(world.shims("web/0"), 1, "{how}: doubled");
+        assert_eq!(shims(&world, "web/0"), 1, "{how}: doubled");
     }
 }
 
@@ -107,7 +108,7 @@ fn a_record_of_another_version_is_left_alone() {
     std::fs::write(&record, newer).expect("written");
     world.kill_controller();
     world.ok(&["controller", "start"]);
-    assert_eq!((processes::is_alive(web), world.shims("web/0")), (true, 1));
+    assert_eq!((processes::is_alive(web), shims(&world, "web/0")), (true, 1));
 }
 
 #[test]
@@ -127,11 +128,11 @@ fn logs_events_and_policies_that_are_rubbish_are_an_inconvenience() {
         assert_eq!(world.run(words).code, 0, "{words:?}");
     }
     world.ok(&["controller", "restart"]);
-    assert_eq!((world.ready("web/0"), world.shims("web/0")), (web, 1));
+    assert_eq!((world.ready("web/0"), shims(&world, "web/0")), (web, 1));
     world.ok(&["restart", "web"]);
     world.until("it is replaced", || world.instance("web/0").attempt == 2);
     world.ok(&["delete", "web"]);
-    assert_eq!(world.shims("web/0"), 0);
+    assert_eq!(shims(&world, "web/0"), 0);
 }
 
 #[test]
@@ -143,6 +144,6 @@ fn everything_desired_deleted_under_a_controller_ends_nothing_and_apply_brings_i
     world.write("web.yaml", &service("web", "sleep 1000", "stop: { grace: 1s }"));
     world.write("new.yaml", &service("new", "sleep 1002", ""));
     world.apply();
-    assert_eq!((world.ready("web/0"), world.shims("web/0")), (web, 1), "restarted");
+    assert_eq!((world.ready("web/0"), shims(&world, "web/0")), (web, 1), "restarted");
     world.ready("new/0");
 }

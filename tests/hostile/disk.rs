@@ -8,6 +8,7 @@ use std::io::Write;
 
 use rustix::process::Signal;
 
+use crate::machine::shims;
 use crate::mounts::Mount;
 use crate::processes;
 use crate::world::{World, service};
@@ -30,8 +31,8 @@ fn settled(world: &World) {
 
 /// Kills the main process of `frail` while nothing can be written, and waits until its start has been refused.
 fn crash_frail(world: &World) {
-    let (shims, frail) = (world.shims("frail/0"), world.ready("frail/0"));
-    assert_eq!(shims, 1);
+    let frail = world.ready("frail/0");
+    assert_eq!(shims(world, "frail/0"), 1);
     assert!(processes::send(frail, Signal::KILL));
     world.until("frail waits", || {
         let status = world.ok(&["controller", "status"]);
@@ -47,7 +48,7 @@ fn story_14_a_full_disk_stops_nothing_and_what_is_down_comes_back_when_there_is_
     fill(&world);
     crash_frail(&world);
     until_lines_are_lost(&world);
-    assert_eq!(world.shims("frail/0"), 0, "started without a record");
+    assert_eq!(shims(&world, "frail/0"), 0, "started without a record");
     assert!(!world.home().join("records/service/frail/0/00000002.attempt").exists(), "half a record");
     let refused = world.run(&["apply", "-f", "manifests/frail.yaml", "--take", "--set", "other"]);
     assert_eq!(refused.code, 1, "{refused:?}");
@@ -99,7 +100,7 @@ fn story_14_a_read_only_home_stops_nothing_and_refuses_changes_with_words() {
         return;
     }
     crash_frail(&world);
-    assert_eq!(world.shims("frail/0"), 0, "started without a record");
+    assert_eq!(shims(&world, "frail/0"), 0, "started without a record");
     for words in [&["apply", "-f", "manifests"][..], &["pause", "frail"], &["delete", "frail"], &["restart", "frail"]] {
         let said = world.run(words);
         assert_eq!(said.code, 1, "{words:?} {said:?}");

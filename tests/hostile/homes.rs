@@ -4,8 +4,9 @@ use std::os::unix::fs::symlink;
 
 use expect_test::expect;
 
+use crate::machine::{chmod, is_root, skipped};
 use crate::processes;
-use crate::world::{World, chmod, is_root, service, skipped};
+use crate::world::{World, service};
 
 /// What `apply` says about a home, with its exit code.
 fn verdict(world: &World) -> String {

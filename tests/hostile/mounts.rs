@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::world::{World, said, skipped};
+use crate::machine::skipped;
+use crate::world::{World, said};
 
 /// A mount; taken away when it goes out of scope, whoever still uses it.
 pub struct Mount {

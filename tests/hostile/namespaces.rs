@@ -9,7 +9,8 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal};
 
-use crate::world::{is_root, said, skipped};
+use crate::machine::{is_root, skipped};
+use crate::world::said;
 
 /// Names the test that runs inside.
 const INSIDE: &str = "SETPOINT_TEST_INSIDE";

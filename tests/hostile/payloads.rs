@@ -6,8 +6,9 @@ use std::os::unix::fs::symlink;
 use expect_test::expect;
 use rustix::process::Signal;
 
+use crate::machine::chmod;
 use crate::processes;
-use crate::world::{World, chmod, service};
+use crate::world::{World, service};
 
 #[test]
 fn what_cannot_be_executed_says_so_and_is_tried_again_later() {

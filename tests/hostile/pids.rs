@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
 
+use crate::machine::{chmod, shell_of, shims, skipped};
 use crate::namespaces::{First, inside, kill};
 use crate::processes::{self, Id};
-use crate::world::{World, chmod, said, service, skipped};
+use crate::world::{World, said, service};
 
 /// How many numbers there are inside: the kernel takes no fewer than 301.
 const PID_MAX: u32 = 400;
@@ -87,7 +88,7 @@ fn story_3_a_recorded_pid_that_is_somebody_elses_is_neither_counted_nor_signalle
     assert_eq!(world.instance("web/0").pid, None, "a stranger counts as alive");
     world.ok(&["controller", "start"]);
     let again = world.until_state("web/0", "Ready");
-    assert_eq!((again.attempt, world.shims("web/0")), (2, 1), "{again:?}");
+    assert_eq!((again.attempt, shims(&world, "web/0")), (2, 1), "{again:?}");
     world.ok(&["restart", "web"]);
     world.until("it is replaced", || world.instance("web/0").attempt == 3);
     world.ok(&["delete", "web"]);
@@ -118,7 +119,7 @@ fn story_3_the_defunct_are_dead_even_when_nobody_takes_them_in() {
         let again = world.instance("web/0");
         again.state == "Ready" && again.attempt == 2
     });
-    assert_eq!(world.shims("web/0"), 1);
+    assert_eq!(shims(&world, "web/0"), 1);
     // And for one that looks for the first time.
     let again = world.ready("web/0");
     world.kill_controller();
@@ -149,7 +150,7 @@ fn story_3_the_frozen_are_alive_and_said_to_be_frozen() {
     world.ok(&["controller", "start"]);
     assert_eq!(world.instance("web/0").pid, Some(web.pid));
     assert!(processes::send(shim, Signal::CONT) && processes::send(web, Signal::CONT));
-    assert_eq!((world.ready("web/0"), world.shims("web/0")), (web, 1), "a frozen process was replaced");
+    assert_eq!((world.ready("web/0"), shims(&world, "web/0")), (web, 1), "a frozen process was replaced");
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn a_table_that_hides_others_is_enough_for_ones_own_services() {
     chmod(world.home(), 0o700);
     std::os::unix::fs::chown(world.home(), Some(NOBODY), Some(NOBODY)).expect("chown");
     world.write("web.yaml", &service("web", "sleep 1001", ""));
-    let nobody = |line: &str| world.shell_as(NOBODY, line);
+    let nobody = |line: &str| world.lines(shell_of(NOBODY), line);
     let probe = nobody("setpoint version");
     if probe.code != 0 {
         skipped(&format!("another user cannot run the binary: {}", probe.err.trim()));

@@ -24,8 +24,6 @@ pub struct Process {
     pub id: Id,
     /// What its marker says, without the id of the home; none for a controller.
     pub instance: Option<String>,
-    /// True for a shim.
-    pub is_shim: bool,
 }
 
 /// The process of this number; none when it is gone or defunct.
@@ -75,6 +73,5 @@ fn process(root: &Path, pid: u32) -> Option<Process> {
         return None;
     }
     let instance = value("SETPOINT_INSTANCE").and_then(|marker| Some(marker.split_once('/')?.1.to_owned()));
-    let comm = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some(Process { id, instance, is_shim: comm.starts_with("sp-") })
+    Some(Process { id, instance })
 }

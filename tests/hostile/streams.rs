@@ -1,6 +1,7 @@
 //! Standard streams that are closed, full, or read by somebody who leaves; terminals that can do little.
 
-use crate::world::{World, service, skipped};
+use crate::machine::skipped;
+use crate::world::{World, service};
 
 fn small() -> World {
     let world = World::new();

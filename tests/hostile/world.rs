@@ -5,8 +5,6 @@
 //! controllers first, so that they do not bring back what is being ended.
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -50,17 +48,15 @@ pub struct Instance {
 
 impl World {
     pub fn new() -> World {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = folder.path().canonicalize().expect("its true path");
-        std::fs::create_dir(root.join("manifests")).expect("a folder for manifests");
-        World { home: root.join("home"), folder, root }
+        World::with_home("home")
     }
 
     /// A world whose home is at this place inside of it.
     pub fn with_home(home: impl AsRef<Path>) -> World {
-        let mut world = World::new();
-        world.home = world.root.join(home);
-        world
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("its true path");
+        std::fs::create_dir(root.join("manifests")).expect("a folder for manifests");
+        World { home: root.join(home), folder, root }
     }
 
     pub fn root(&self) -> &Path {
@@ -89,14 +85,8 @@ impl World {
         self.lines(Command::new("/bin/sh"), line)
     }
 
-    /// The same as another user.
-    pub fn shell_as(&self, uid: u32, line: &str) -> Said {
-        let mut command = Command::new("setpriv");
-        command.args([&format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups", "/bin/sh"]);
-        self.lines(command, line)
-    }
-
-    fn lines(&self, mut shell: Command, line: &str) -> Said {
+    /// A line for a shell that is still to be started.
+    pub fn lines(&self, mut shell: Command, line: &str) -> Said {
         shell.args(["-c", &format!("setpoint() {{ '{}' \"$@\"; }}; {line}", env!("CARGO_BIN_EXE_setpoint"))]);
         self.place(&mut shell);
         said(shell.output()).expect("a shell")
@@ -173,12 +163,6 @@ impl World {
         processes::of_world(&self.root)
     }
 
-    /// How many shims of an instance live.
-    pub fn shims(&self, name: &str) -> usize {
-        let instance = format!("service/{name}");
-        self.processes().iter().filter(|p| p.is_shim && p.instance.as_deref() == Some(&instance)).count()
-    }
-
     /// The controller, by its own word.
     #[track_caller]
     pub fn controller(&self) -> Id {
@@ -237,22 +221,6 @@ pub fn said(output: std::io::Result<Output>) -> std::io::Result<Said> {
         out: text(output.stdout),
         err: text(output.stderr),
     })
-}
-
-/// Says why a test does less than it would elsewhere. False, for the place where it was to begin.
-pub fn skipped(why: &str) -> bool {
-    println!("skipped: {why}");
-    false
-}
-
-/// True for the one user who may mount things and become somebody else.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// Sets the permission bits of a file or folder.
-pub fn chmod(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("permissions");
 }
 
 /// A service as a YAML document.

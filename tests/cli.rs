@@ -1,0 +1,21 @@
+//! The command line as its users meet it: what is typed, what comes back on which stream, and the exit code.
+//!
+//! In: the real binary and a home of each test's own. Out: tables of words. Texts that hold pids, times or ids are
+//! looked at in part; all others stand here as they are printed.
+
+#[path = "cli/codes.rs"]
+mod codes;
+#[path = "cli/day.rs"]
+mod day;
+#[path = "cli/names.rs"]
+mod names;
+#[path = "hostile/processes.rs"]
+mod processes;
+#[path = "cli/sets.rs"]
+mod sets;
+#[path = "cli/shapes.rs"]
+mod shapes;
+#[path = "cli/words.rs"]
+mod words;
+#[path = "hostile/world.rs"]
+mod world;
