@@ -53,17 +53,18 @@ impl Core {
 
     /// Looks at what may have changed unnoticed: processes that no pidfd watches, and instances without one.
     pub(super) fn relist(&mut self) {
-        let mut pinned: BTreeSet<u32> = self.watch.pids().collect();
-        let is_pinned = |sighting: &Sighting| match &sighting.sight {
-            Sight::Seen(alive) => pinned.contains(&alive.shim.pid),
-            Sight::Absent | Sight::Unreadable { .. } => false,
-        };
-        let settled: BTreeSet<InstanceId> =
-            self.observed.sightings.iter().filter(|(_, s)| is_pinned(s)).map(|(id, _)| id.clone()).collect();
-        for sighting in self.observed.sightings.values() {
-            if let Sight::Seen(alive) = &sighting.sight {
+        let mut pinned = BTreeSet::new();
+        let mut settled = BTreeSet::new();
+        for (id, sighting) in &self.observed.sightings {
+            match &sighting.sight {
                 // The payload's number cannot be reused while its shim lives, which a pidfd watches.
-                pinned.insert(alive.payload);
+                Sight::Seen(alive) if self.watch.has(id, &alive.shim) => {
+                    pinned.extend([alive.shim.pid, alive.payload]);
+                    settled.insert(id.clone());
+                }
+                // Without a shim, or unwatched: it is looked at, so every process of it has to be listed. One that
+                // was left out would seem gone, and a second copy would start beside it.
+                Sight::Seen(_) | Sight::Absent | Sight::Unreadable { .. } => {}
             }
         }
         let listing = self.table.list(&|pid| pinned.contains(&pid));
@@ -302,5 +303,66 @@ pub fn fresh(home: &crate::home::Home, clock: &crate::observe::Clock) -> (Observ
         // A shim that has just been executed holds its lock some milliseconds before it can be told by its name.
         tries += 1;
         std::thread::sleep(DOUBT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+    use crate::home::Home;
+    use crate::observe::ProcTable;
+    use crate::record::attempt::{self, Birth, Streak};
+
+    /// A record whose shim has gone, and whose payload is this process.
+    fn orphan(home: &Home, id: &InstanceId, shim_pid: u32, payload: u32) {
+        let payload = ProcTable.process(payload).expect("it lives");
+        let birth = Birth {
+            home: home.id().to_owned(),
+            instance: id.to_string(),
+            uid: "5f1c".to_owned(),
+            attempt: 1,
+            revision: "1:9f86d081884c7d65".to_owned(),
+            generation: 1,
+            boot_id: crate::observe::Clock::new().expect("there is a clock").boot_id().as_str().to_owned(),
+            shim_pid,
+            shim_started: payload.started,
+            payload_pid: payload.pid,
+            payload_started: payload.started,
+            started_boot_ns: 1,
+            started_wall_ns: 1,
+            streak: Streak { n: 0, deaths: 0, crashes: 0, proven: false },
+            log_file: 1,
+            log_offset: 0,
+        };
+        let folder = home.records(id);
+        std::fs::create_dir_all(&folder).expect("it can be made");
+        attempt::create(std::fs::File::open(&folder).expect("it is there"), &birth).expect("it can be written");
+    }
+
+    #[test]
+    fn what_a_killed_shim_left_is_still_seen_by_a_relist() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let home = Home::open(Some(&folder.path().join("home"))).expect("it can be made");
+        let id: InstanceId = "service/web/0".parse().expect("it is a name");
+        let mut gone = Command::new("true").spawn().expect("it can be started");
+        let shim = gone.id();
+        gone.wait().expect("it ends");
+        // It holds no lock and carries no marker: the listing alone can tell that it is there.
+        let mut payload = Command::new("sleep").arg("1000").process_group(0).spawn().expect("it can be started");
+        orphan(&home, &id, shim, payload.id());
+        let mut core = Core::new(home, 1024).expect("it can look");
+        let phase = |core: &Core| match core.observed.sightings.get(&id).map(|s| s.sight.clone()) {
+            Some(Sight::Seen(alive)) => Some((alive.phase, alive.tree.len())),
+            Some(Sight::Absent | Sight::Unreadable { .. }) | None => None,
+        };
+        let first = phase(&core);
+        core.relist();
+        let second = phase(&core);
+        payload.kill().expect("it is ours");
+        payload.wait().expect("it ends");
+        assert_eq!((first, second), (Some((Phase::Lingering, 1)), Some((Phase::Lingering, 1))));
     }
 }

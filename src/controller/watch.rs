@@ -103,11 +103,6 @@ impl Watch {
         taken
     }
 
-    /// The pids whose end will be noticed.
-    pub fn pids(&self) -> impl Iterator<Item = u32> + '_ {
-        self.tokens.keys().map(|(_, proc)| proc.pid)
-    }
-
     /// A second descriptor of it, for the runtime to wait on.
     ///
     /// # Errors
