@@ -32,6 +32,9 @@ const GONE_FOR: Duration = Duration::from_secs(2);
 /// A file that does not parse is read again after this, in case it was being written.
 const HALF_WRITTEN: Duration = Duration::from_millis(50);
 
+/// After a look that failed, the next one that nothing asked for comes no sooner.
+const FAILED_AGAIN: Duration = Duration::from_secs(2);
+
 /// What the loop is told.
 #[derive(Debug)]
 pub enum Note {
@@ -136,15 +139,17 @@ impl Work {
 
     fn run(mut self, heard: &Receiver<Hint>) {
         let mut is_due = true;
+        let mut has_failed = false;
         loop {
             self.arm();
-            if is_due && let Err(error) = self.apply() {
-                self.tell(error.to_string());
+            if is_due {
+                has_failed = self.apply().map_err(|error| self.tell(error.to_string())).is_err();
+            }
+            if has_failed {
                 // What failed may go well the next time, though no file has changed.
                 self.applied = None;
             }
-            let confirm = self.vanished.values().min().map(|since| (*since + GONE_FOR).duration_since(Instant::now()));
-            match heard.recv_timeout(confirm.map_or(NET, |wait| wait.min(NET))) {
+            match heard.recv_timeout(self.patience(has_failed)) {
                 Ok(first) => {
                     let hints: Vec<Hint> = std::iter::once(first).chain(heard.try_iter()).collect();
                     is_due = hints.iter().any(|hint| matches!(hint, Hint::Look | Hint::Folder));
@@ -163,6 +168,14 @@ impl Work {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    /// How long nothing is looked at unless something is heard.
+    fn patience(&self, has_failed: bool) -> Duration {
+        let confirm = self.vanished.values().min().map(|since| (*since + GONE_FOR).duration_since(Instant::now()));
+        let wait = confirm.map_or(NET, |wait| wait.min(NET));
+        // A vanished file is confirmed by a look that goes well; on a full disk it would be due again at once, for ever.
+        if has_failed { wait.max(FAILED_AGAIN) } else { wait }
     }
 
     fn note(&self, note: Note) {
