@@ -121,7 +121,7 @@ impl Core {
         match &sighting.sight {
             Sight::Unreadable { .. } => self.doubt(id),
             // Nothing tells when it gets on, so it is looked at until it has.
-            Sight::Seen(alive) if alive.phase == Phase::Starting => self.doubt(id),
+            Sight::Seen(alive) if matches!(alive.phase, Phase::Spawning | Phase::Starting) => self.doubt(id),
             Sight::Seen(_) => {
                 self.doubts.remove(id);
             }

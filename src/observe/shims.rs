@@ -123,10 +123,11 @@ fn sighting(cx: Look<'_>, listing: &Listing, id: &InstanceId, claims: &[Claim]) 
     };
     let newest = read.as_ref().map_or(0, |read| read.attempt.number);
     let is_starting = |claim: &Claim| claim.process.name.as_bytes() == argv::STARTING.to_bytes();
-    let sight = match claims.iter().find(|claim| claim.attempt > newest && is_starting(claim)) {
-        // It has not written its birth yet.
-        Some(claim) => Sight::Seen(fresh(cx, claim)),
-        None => unseen(cx, listing, id, read.as_ref()),
+    let starting = claims.iter().find(|claim| claim.attempt > newest && is_starting(claim));
+    let sight = match (unseen(cx, listing, id, read.as_ref()), starting) {
+        // Somebody holds the lock, and this one may be about to write its birth.
+        (Sight::Unreadable { .. }, Some(claim)) => Sight::Seen(fresh(cx, claim)),
+        (sight, _) => sight,
     };
     (Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, read)
 }
@@ -160,7 +161,7 @@ fn alive(read: &Read, shim: &Process, payload: Option<&Process>) -> Alive {
     }
 }
 
-/// A live shim that has not written its birth yet.
+/// A live shim that has not written its birth yet. Anybody may look like one, so it is waited for and never signalled.
 fn fresh(cx: Look<'_>, claim: &Claim) -> Alive {
     let Process { pid, started, .. } = claim.process;
     Alive {
@@ -169,7 +170,7 @@ fn fresh(cx: Look<'_>, claim: &Claim) -> Alive {
         shim: ProcId { boot: cx.clock.boot_id().clone(), pid, started },
         payload: 0,
         since: cx.clock.of_ticks(started),
-        phase: Phase::Starting,
+        phase: Phase::Spawning,
         tree: [].into(),
     }
 }

@@ -211,16 +211,20 @@ fn s2_a_stranger_with_our_words_is_never_touched() {
     let web = world.ready("web/0");
     let shim = world.instance("web/0").shim.expect("a shim");
     let argv = std::fs::read_to_string(format!("/proc/{shim}/cmdline")).expect("its argv");
-    // A program of the name of a shim, with the very arguments of one, waiting for a word that never comes.
-    let copy = world.root().join("sp-ready");
-    std::fs::copy("/bin/sh", &copy).expect("a copy of the shell");
+    // Programs of the names of shims, with the very arguments of one, waiting for a word that never comes.
     std::fs::write(world.root().join("shim"), "read -r word\n").expect("a script");
-    for (instance, attempt) in [("service/web/0", 1), ("service/web/0", 9), ("service/ghost/0", 1)] {
-        let mut words: Vec<String> = argv.split_terminator('\0').skip(1).map(str::to_owned).collect();
-        (words[1], words[2]) = (instance.to_owned(), format!("attempt={attempt}"));
-        let mut impostor = Command::new(&copy);
-        impostor.args(words).current_dir(world.root()).stdin(Stdio::piped());
-        strangers.push(impostor.spawn().expect("the copy"));
+    for name in ["sp-ready", "sp-starting"] {
+        let copy = world.root().join(name);
+        std::fs::copy("/bin/sh", &copy).expect("a copy of the shell");
+        for (instance, attempt) in
+            [("service/web/0", 1), ("service/web/0", 9), ("service/db/0", 9), ("service/ghost/0", 1)]
+        {
+            let mut words: Vec<String> = argv.split_terminator('\0').skip(1).map(str::to_owned).collect();
+            (words[1], words[2]) = (instance.to_owned(), format!("attempt={attempt}"));
+            let mut impostor = Command::new(&copy);
+            impostor.args(words).current_dir(world.root()).stdin(Stdio::piped());
+            strangers.push(impostor.spawn().expect("the copy"));
+        }
     }
     strangers.push(twin());
     world.ok(&["restart", "db"]);
