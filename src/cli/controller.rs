@@ -126,7 +126,8 @@ fn foreground(global: &Global, args: &RunArgs) -> Outcome {
         let mut again = Command::new("/proc/self/exe");
         again.arg0("setpoint").args(std::env::args_os().skip(1));
         MARKERS.iter().for_each(|name| _ = again.env_remove(name));
-        again.arg("--home").arg(open(global)?.root());
+        // By its variable, since the flag may stand there already, and twice is an error.
+        again.env("SETPOINT_HOME", open(global)?.root());
         return Err(Failure::new(exit::FAILED, format!("cannot begin anew: {}", again.exec())));
     }
     crate::execute::limits::close_inherited();

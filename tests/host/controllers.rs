@@ -160,8 +160,13 @@ fn s15_closing_the_terminal_leaves_the_controller_alive() {
 fn a_controller_begins_anew_without_what_a_service_left_in_the_environment() {
     let world = World::new();
     let home = world.home().display().to_string();
-    let words = ["--home", &home, "controller", "run"];
-    let mut command = world.command(&words);
+    assert_begins_anew(&world, &["--home", &home, "controller", "run"]);
+    assert_begins_anew(&world, &["controller", "run", "--home", &home]);
+}
+
+#[track_caller]
+fn assert_begins_anew(world: &World, words: &[&str]) {
+    let mut command = world.command(words);
     command.env("SETPOINT_INSTANCE", "0000000000000000/service/x/0").env("SETPOINT_ATTEMPT", "1");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary");
     let mut ended = None;
