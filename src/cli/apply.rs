@@ -215,7 +215,7 @@ pub(super) fn load_files(global: &Global, filename: &[PathBuf]) -> Result<Option
 }
 
 /// A word for a shell.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&b);
     if !word.is_empty() && word.bytes().all(is_plain) {
         word.to_owned()

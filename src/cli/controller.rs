@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::apply::quoted;
 use super::{Failure, Format, Global, Outcome, exit};
 use crate::controller::request::{self, Ended};
 use crate::controller::{Options, RunError, run as run_controller};
@@ -185,14 +186,35 @@ fn folders(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 /// Starts one in the background; says so when one runs already.
 fn start(global: &Global, given: &[PathBuf]) -> Outcome {
     let home = open(global)?;
-    match ensure(&home, &folders(given)?, global.verbose)? {
+    let wanted = folders(given)?;
+    match ensure(&home, &wanted, global.verbose)? {
         Started::Now(pid) => super::say(
             global,
             &format!("controller started in the background (pid {pid}); stop it: setpoint controller stop"),
         ),
-        Started::Before(pid) => super::say(global, &format!("a controller runs already (pid {pid})")),
+        Started::Before(pid) => {
+            check_follows(global, pid, &wanted)?;
+            super::say(global, &format!("a controller runs already (pid {pid})"));
+        }
     }
     Ok(exit::OK)
+}
+
+/// A controller that runs already follows what it was started with, and nothing else.
+fn check_follows(global: &Global, pid: u64, wanted: &[PathBuf]) -> Result<(), Failure> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let mut all = live_folders(global)?;
+    let Some(missed) = wanted.iter().find(|folder| !all.contains(folder)) else { return Ok(()) };
+    let missed = missed.display();
+    all.extend(wanted.iter().filter(|folder| !all.contains(folder)).cloned().collect::<Vec<_>>());
+    let flags: String = all.iter().map(|folder| format!(" -f {}", quoted(&folder.to_string_lossy()))).collect();
+    let text = format!(
+        "a controller runs already (pid {pid}), and it does not follow {missed}\n  \
+         help: setpoint controller restart{flags}; services run on"
+    );
+    Err(Failure::new(exit::REFUSED, text))
 }
 
 /// Whether a controller had to be started.
@@ -382,11 +404,13 @@ fn words(home: &Home, status: &Value) -> String {
     };
     let counts = status.get("instances").and_then(Value::as_object);
     let counts: Vec<String> = counts.into_iter().flatten().map(|(state, count)| format!("{count} {state}")).collect();
+    let folders = status.get("folders").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let follows: String = folders.map(|folder| format!("follows      {folder}\n")).collect();
     let problems = status.get("problems").and_then(Value::as_array);
     let problems: String =
         problems.into_iter().flatten().filter_map(Value::as_str).map(|p| format!("  ! {p}\n")).collect();
     format!(
-        "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\ngeneration   {}\ninstances    {}\n{problems}",
+        "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\n{follows}generation   {}\ninstances    {}\n{problems}",
         text("pid"),
         text("version"),
         home.root().display(),

@@ -86,6 +86,12 @@ fn one(known: &BTreeSet<ObjectRef>, word: &str) -> Result<Result<ObjectRef, Stri
 }
 
 fn not_found(known: &BTreeSet<ObjectRef>, word: &str) -> String {
+    if registry::named(word).is_some() {
+        return format!("there is no `{word}`, and it is a kind\n  help: name objects of it: {word}/NAME");
+    }
+    if let Some(id) = known.iter().find(|id| word.strip_prefix(id.as_str()).is_some_and(|rest| rest.starts_with('/'))) {
+        return format!("`{word}` is an instance, and this is about whole objects\n  help: write {id}");
+    }
     let name = word.rsplit('/').next().unwrap_or(word);
     let guess = nearest(name, known.iter().map(ObjectRef::name));
     let alike: Vec<&str> =

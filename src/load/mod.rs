@@ -151,6 +151,15 @@ impl Loading {
         }
     }
 
+    /// Adds what was named by itself: nothing in it is most likely the end of a pipe that broke earlier on.
+    fn add_named(&mut self, reading: FileReading) {
+        if reading.manifests.is_empty() && reading.problems.is_empty() {
+            let help = "a manifest begins with a line such as `kind: Service`";
+            self.warnings.push(Problem::of_file(&reading.file, "there is no manifest in it", help));
+        }
+        self.add(Arc::new(reading));
+    }
+
     fn stdin(&mut self, cx: &LoadContext) {
         self.has_files = true;
         let place = stdin_place(cx, Form::Yaml);
@@ -158,7 +167,7 @@ impl Loading {
             Ok(bytes) => file::parse(&place, &bytes),
             Err(refused) => FileReading::refused(&place, why(refused, &place.file)),
         };
-        self.add(Arc::new(reading));
+        self.add_named(reading);
     }
 
     fn folder(&mut self, path: &Path) {
@@ -193,7 +202,7 @@ impl Loading {
             Ok(bytes) => file::parse(&place, &bytes),
             Err(refused) => FileReading::refused(&place, why(refused, &place.file)),
         };
-        self.add(Arc::new(reading));
+        self.add_named(reading);
     }
 
     fn finish(mut self) -> Result<Loaded, Problems> {

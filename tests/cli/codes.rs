@@ -26,6 +26,7 @@ fn code_0_1_and_2_for_what_is_there_differs_or_makes_no_sense() {
         "setpoint diff -f bad.yaml",
         "setpoint apply -f bad.yaml -q",
         "setpoint apply -f no/such/file",
+        "setpoint apply -f - --no-start",
         "setpoint apply",
         "setpoint apply manifests",
         "setpoint status",
@@ -104,6 +105,14 @@ fn code_0_1_and_2_for_what_is_there_differs_or_makes_no_sense() {
         !
         ! 1 error in 1 of 1 file. Nothing was changed.
         = 2
+        $ setpoint apply -f - --no-start
+        ! warning: there is no manifest in it
+        ! --> <stdin>
+        !  = help: a manifest begins with a line such as `kind: Service`
+        !
+        ! Nothing to change.
+        ! no controller runs, so nothing is done about it yet; start one: setpoint controller start
+        = 0
         $ setpoint apply
         ! error: the following required arguments were not provided:
         !   --filename <PATH>
@@ -217,6 +226,8 @@ fn code_3_for_what_is_not_there() {
         "setpoint get wbe",
         "setpoint get service/wbe",
         "setpoint get job/web",
+        "setpoint delete service",
+        "setpoint restart service/web/0",
         "setpoint get web api",
         "setpoint describe nothing",
         "setpoint logs nothing",
@@ -246,6 +257,14 @@ fn code_3_for_what_is_not_there() {
         $ setpoint get job/web
         ! error: there is no kind `job`
         !   help: there are: service
+        = 3
+        $ setpoint delete service
+        ! error: there is no `service`, and it is a kind
+        !   help: name objects of it: service/NAME
+        = 3
+        $ setpoint restart service/web/0
+        ! error: `service/web/0` is an instance, and this is about whole objects
+        !   help: write service/web
         = 3
         $ setpoint get web api
         ! error: there is no `api`
@@ -424,6 +443,14 @@ fn code_5_for_what_is_refused() {
     assert!(second.err.contains("a controller runs already") && second.err.contains("help:"), "{second:?}");
     let again = world.run(&["controller", "start"]);
     assert!(again.code == 0 && again.err.contains("a controller runs already (pid"), "{again:?}");
+    // It does not begin to follow a folder because somebody would like it to.
+    let deaf = world.run(&["controller", "start", "-f", "manifests"]);
+    assert!(deaf.code == 5 && deaf.err.contains("it does not follow"), "{deaf:?}");
+    let command = deaf.err.split("help: ").nth(1).and_then(|help| help.split(';').next()).expect("a command");
+    assert_eq!(world.shell(command).code, 0, "{command}");
+    let status = world.ok(&["controller", "status"]);
+    assert!(status.contains(&format!("follows      {}/manifests\n", world.root().display())), "{status}");
+    world.ok(&["controller", "start", "-f", "manifests"]);
 }
 
 #[test]
