@@ -66,6 +66,17 @@ pub enum HomeError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Others can, and it is somebody's folder but no home: `/tmp`, say. Closing that would break the machine.
+    #[error(
+        "{path} is open to other users (mode {mode:04o}), and it is not a home: other things are in it\n  \
+         help: give a folder of its own with --home DIR; it is made when it is not there"
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// Locks and renames there are not what they are on a local disk.
     #[error(
         "the home {path} lies on {filesystem}, where locks do not hold\n  \
@@ -339,7 +350,11 @@ fn checked(path: &Path) -> Result<PathBuf, HomeError> {
         return Err(HomeError::NotOwned { path: root, owner: meta.uid(), caller });
     }
     if meta.mode() & 0o077 != 0 {
-        return Err(HomeError::Exposed { path: root, mode: meta.mode() & 0o7777 });
+        let (is_home, mode) = (root.join("id").exists() || !has_entries(&root), meta.mode() & 0o7777);
+        return Err(match is_home {
+            true => HomeError::Exposed { path: root, mode },
+            false => HomeError::Foreign { path: root, mode },
+        });
     }
     let disk = rustix::fs::statfs(&root).map_err(|errno| io("look at its file system")(errno.into()))?;
     // The kernel's numbers are 32 bits wide, whatever the width of the field is here.

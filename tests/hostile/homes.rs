@@ -33,6 +33,14 @@ fn a_home_that_others_can_enter_is_refused() {
     "#]]
     .assert_eq(&verdict(&world));
     assert_eq!(world.run(&["get"]).code, 1);
+    // Nobody is told to close a folder such as /tmp.
+    std::fs::write(world.home().join("anything"), "").expect("a file");
+    expect![[r#"
+        1
+        error: ROOT/home is open to other users (mode 0777), and it is not a home: other things are in it
+          help: give a folder of its own with --home DIR; it is made when it is not there
+    "#]]
+    .assert_eq(&verdict(&world));
 }
 
 #[test]
