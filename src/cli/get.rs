@@ -29,16 +29,19 @@ pub struct Args {
 /// # Errors
 /// When an object does not exist or the home cannot be read.
 pub fn run(global: &Global, args: &Args) -> Outcome {
-    let mut before = String::new();
+    let mut before: Option<Vec<String>> = None;
     loop {
         let (_, facts) = facts::read(global)?;
-        let text = show(global, &facts, args)?;
-        if text != before {
-            super::print(&text)?;
-            before = text;
-        }
-        if let Some(gap) = facts.gaps() {
-            super::say(global, &format!("warning: not everything could be seen: {gap}"));
+        let objects = chosen(global, &facts, args)?;
+        // Compared by what is so, not by what is shown: that it is a second older is no change.
+        let fact = |object: &ObjectRef| facts.to_json(object).to_string();
+        let now: Vec<String> = if args.watch { objects.iter().map(fact).collect() } else { Vec::new() };
+        if before.as_ref() != Some(&now) {
+            super::print(&show(global, &facts, &objects)?)?;
+            if let Some(gap) = facts.gaps() {
+                super::say(global, &format!("warning: not everything could be seen: {gap}"));
+            }
+            before = Some(now);
         }
         if !args.watch {
             if let Some(home) = &facts.home
@@ -53,23 +56,27 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     }
 }
 
-fn show(global: &Global, facts: &Facts, args: &Args) -> Result<String, Failure> {
+fn chosen(global: &Global, facts: &Facts, args: &Args) -> Result<Vec<ObjectRef>, Failure> {
     // `all` is what people type who know kubectl.
     let words = if args.objects == ["all"] { &[][..] } else { &args.objects };
     let mut objects = facts.named(words)?;
     objects.retain(|object| facts.is_selected(object, &global.selector));
+    Ok(objects)
+}
+
+fn show(global: &Global, facts: &Facts, objects: &[ObjectRef]) -> Result<String, Failure> {
     if objects.is_empty() && !global.selector.is_empty() && matches!(global.output, Format::Table | Format::Wide) {
         return Ok(format!("No object has the labels {}.\n", global.selector.join(",")));
     }
     Ok(match global.output {
-        Format::Table => table(facts, &objects, false),
-        Format::Wide => table(facts, &objects, true),
+        Format::Table => table(facts, objects, false),
+        Format::Wide => table(facts, objects, true),
         Format::Name => objects.iter().map(|object| format!("{object}\n")).collect(),
         Format::Json => {
             let items: Vec<_> = objects.iter().map(|object| facts.to_json(object)).collect();
             format!("{:#}\n", json!({ "items": items }))
         }
-        Format::Yaml => yaml(facts, &objects)?,
+        Format::Yaml => yaml(facts, objects)?,
     })
 }
 

@@ -216,3 +216,23 @@ fn every_verb_speaks_json_where_it_says_something() {
     let bad = json(&world, &["validate", "-f", "bad.yaml", "-o", "json"]);
     assert_eq!((&bad["valid"], &bad["errors"][0]["line"]), (&Value::Bool(false), &Value::from(3)));
 }
+
+#[test]
+fn get_in_watch_mode_prints_changes_and_no_passing_seconds() {
+    let world = running();
+    let out = std::fs::File::create(world.root().join("watched")).expect("a file");
+    let mut watch = world.command(&["get", "-w"]).stdout(out).spawn().expect("the binary");
+    let tables = || {
+        let text = std::fs::read_to_string(world.root().join("watched")).expect("a file");
+        text.lines().filter(|line| line.starts_with("NAME")).count()
+    };
+    world.until("it has printed what there is", || tables() == 1);
+    let begun = std::time::Instant::now();
+    // Time itself is what is waited for here.
+    world.until("some seconds have passed", || begun.elapsed().as_secs() >= 3);
+    assert_eq!(tables(), 1, "a second is no change");
+    world.ok(&["pause", "web"]);
+    world.until("the change is printed", || tables() > 1);
+    watch.kill().expect("a child");
+    watch.wait().expect("a child");
+}
