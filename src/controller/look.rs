@@ -200,10 +200,15 @@ impl Core {
 
     fn late<'a>(&'a self, now: &'a Now) -> impl Iterator<Item = InstanceId> + 'a {
         let is_late = |sighting: &Sighting| {
-            let asked = sighting.stop_asked.map(|at| at.after(crate::engine::live::STOP_BEGINS_WITHIN));
-            let is_up = matches!(&sighting.sight, Sight::Seen(alive)
-                if matches!(alive.phase, Phase::Starting | Phase::Running | Phase::Frozen));
-            is_up && asked.is_some_and(|at| at <= now.boot)
+            let Sight::Seen(alive) = &sighting.sight else { return false };
+            let begun = match alive.phase {
+                Phase::Starting | Phase::Running | Phase::Frozen => Duration::ZERO,
+                // What has begun takes its grace.
+                Phase::Stopping => sighting.policy.map_or(Duration::ZERO, |policy| policy.stop.grace),
+                Phase::Spawning | Phase::Ending | Phase::Lingering => return false,
+            };
+            let asked = sighting.stop_asked.map(|at| at.after(begun).after(crate::engine::live::STOP_BEGINS_WITHIN));
+            asked.is_some_and(|at| at <= now.boot)
         };
         self.observed.sightings.iter().filter(move |(_, s)| is_late(s)).map(|(id, _)| id.clone())
     }

@@ -107,7 +107,9 @@ fn passing(
     draft: &mut Draft,
 ) -> Decision {
     match (alive.phase, sighting) {
-        (Phase::Lingering, Some(sighting)) => end(facts, policy, id, alive, sighting, Reason::Lingering, draft),
+        (Phase::Stopping | Phase::Lingering, Some(sighting)) => {
+            end(facts, policy, id, alive, sighting, Reason::Stopping, draft)
+        }
         (Phase::Stopping | Phase::Ending | Phase::Lingering, _) => wait(id, Reason::Stopping),
         (Phase::Spawning | Phase::Starting | Phase::Running | Phase::Frozen, _) => wait(id, Reason::Starting),
     }
@@ -126,7 +128,8 @@ pub(super) fn end(
     match (alive.phase, sighting.stop_asked) {
         // What is on its way up is stopped once it is up: there is nobody to ask yet.
         (Phase::Spawning, _) => wait(id, Reason::Starting),
-        (Phase::Stopping | Phase::Ending, _) => wait(id, Reason::Stopping),
+        // Its shim does it; one that was asked by somebody else, or is about to go, is only waited for.
+        (Phase::Stopping, None) | (Phase::Ending, _) => wait(id, Reason::Stopping),
         (Phase::Lingering, _) => end_tree(facts, policy.stop, id, &alive.tree, sighting, Reason::Lingering, draft),
         (Phase::Starting | Phase::Running | Phase::Frozen, None) => {
             let mut shim = alive.shim.clone();
@@ -136,8 +139,10 @@ pub(super) fn end(
             draft.wake(facts.now.boot.after(STOP_BEGINS_WITHIN));
             Decision { id, action: Some(Action::Stop { shim, policy }), because: reason }
         }
-        (Phase::Starting | Phase::Running | Phase::Frozen, Some(asked)) => {
-            let late = asked.after(STOP_BEGINS_WITHIN);
+        (Phase::Starting | Phase::Running | Phase::Frozen | Phase::Stopping, Some(asked)) => {
+            // A stop that has begun takes its grace; a shim that hangs after that is passed by like one that never began.
+            let begun = if alive.phase == Phase::Stopping { policy.stop.grace } else { Duration::ZERO };
+            let late = asked.after(begun).after(STOP_BEGINS_WITHIN);
             if facts.now.boot < late && !facts.is_off(Mutant::ImpatientWithShim) {
                 draft.wake(late);
                 return wait(id, Reason::Stopping);

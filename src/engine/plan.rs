@@ -325,7 +325,9 @@ impl fmt::Display for Reason {
             Reason::ScaledDown => f.write_str("fewer replicas are wanted"),
             Reason::Stray => f.write_str("no object of this home explains it, so it is left alone"),
             Reason::Stopping => f.write_str("it is being stopped"),
-            Reason::ShimStuck => f.write_str("its shim does not begin to stop it, so its processes are ended directly"),
+            Reason::ShimStuck => {
+                f.write_str("its shim does not get on with stopping it, so its processes are ended directly")
+            }
             Reason::Lingering => f.write_str("its shim was killed and its processes live on"),
             Reason::Vanished => f.write_str("it vanished without an exit"),
             Reason::PolicyChanged => f.write_str("how it is stopped or logged has changed"),

@@ -75,6 +75,9 @@ pub struct Lost<'a> {
 pub fn orphans(table: &dyn Table, listing: &Listing, lost: &Lost<'_>, is_lock_held: bool) -> Vec<Member> {
     let boot = &lost.shim.boot;
     let marker = format!("SETPOINT_INSTANCE={}/{}", lost.home, lost.id);
+    // While anything is left of a session its number is nobody else's. A process of that number means that it is over,
+    // and that whoever is in a session of that number now belongs to another.
+    let is_reused = listing.processes.get(&lost.shim.pid).is_some_and(|p| p.started != lost.shim.started);
     let is_payload = |p: &Process| p.pid == lost.payload.0 && p.started == lost.payload.1;
     let is_of = |process: &&Process| {
         // Nothing that started before the shim can be its child; this spares most of the table the slow look.
@@ -82,7 +85,7 @@ pub fn orphans(table: &dyn Table, listing: &Listing, lost: &Lost<'_>, is_lock_he
             && process.started >= lost.shim.started
             && process.pid != lost.shim.pid
             && (is_payload(process)
-                || process.session == lost.shim.pid
+                || (process.session == lost.shim.pid && !is_reused)
                 || has_marker(table, process.pid, &marker)
                 || (is_lock_held && holds(process.pid, lost.lock)))
     };

@@ -55,13 +55,39 @@ fn a_stop_that_was_asked_for_goes_on_though_nobody_wants_it_any_more() {
 }
 
 #[test]
+fn a_stop_that_has_begun_takes_its_grace() {
+    check(
+        "want web
+         sees web-0 stopping asked 8 tree 7
+         now 19",
+        expect![[r#"
+            wait web-0: it is being stopped [Stopping]
+            look again at 20
+        "#]],
+    );
+}
+
+#[test]
+fn a_shim_that_hangs_in_the_middle_of_a_stop_is_bypassed() {
+    check(
+        "want web
+         sees web-0 stopping asked 8 tree 7
+         now 20",
+        expect![[r#"
+            signal 15 to 7 of web-0: its shim does not get on with stopping it, so its processes are ended directly [Stopping]
+            look again at 30
+        "#]],
+    );
+}
+
+#[test]
 fn a_shim_that_does_not_begin_is_bypassed() {
     check(
         "deleted web
          sees web-0 running asked 8 tree 7 tree 8
          now 10",
         expect![[r#"
-            signal 15 to 7 8 of web-0: its shim does not begin to stop it, so its processes are ended directly [Stopping]
+            signal 15 to 7 8 of web-0: its shim does not get on with stopping it, so its processes are ended directly [Stopping]
             look again at 20
         "#]],
     );
@@ -74,7 +100,7 @@ fn a_bypassed_tree_has_its_grace() {
          sees web-0 running asked 8 tree-asked 10 tree 7
          now 15",
         expect![[r#"
-            wait web-0: its shim does not begin to stop it, so its processes are ended directly [Stopping]
+            wait web-0: its shim does not get on with stopping it, so its processes are ended directly [Stopping]
             look again at 20
         "#]],
     );
@@ -87,7 +113,7 @@ fn after_the_grace_comes_kill_and_again_every_second() {
          sees web-0 running asked 8 tree-asked 10 tree 7
          now 20",
         expect![[r#"
-            signal 9 to 7 of web-0: its shim does not begin to stop it, so its processes are ended directly [Stopping]
+            signal 9 to 7 of web-0: its shim does not get on with stopping it, so its processes are ended directly [Stopping]
             look again at 21
         "#]],
     );
@@ -100,7 +126,7 @@ fn a_stuck_shim_without_a_tree_is_killed_itself() {
          sees web-0 running asked 8
          now 10",
         expect![[r#"
-            signal 9 to 100 of web-0: its shim does not begin to stop it, so its processes are ended directly [Stopping]
+            signal 9 to 100 of web-0: its shim does not get on with stopping it, so its processes are ended directly [Stopping]
             look again at 11
         "#]],
     );
