@@ -310,7 +310,13 @@ pub fn is_absent(home: &Home) -> bool {
 /// # Errors
 /// When one is there and does not answer.
 pub fn nudge(home: &Home) -> Result<bool, Failure> {
-    Ok(ask(home, "controller.reload", &json!({}))?.is_some())
+    let Some(answer) = ask(home, "controller.reload", &json!({}))? else { return Ok(false) };
+    if answer.get("ending").and_then(Value::as_bool) != Some(true) {
+        return Ok(true);
+    }
+    let text = "it is recorded, but the controller is ending and will not act on it\n  \
+                help: when it has ended, start one: setpoint controller start";
+    Err(Failure::new(exit::NO_CONTROLLER, text))
 }
 
 /// The answer of the controller; `None` when none runs, or none any more.

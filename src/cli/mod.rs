@@ -252,15 +252,21 @@ pub fn hand_over(global: &Global, home: &Home, order: &Handover) -> Outcome {
         }
         Start::Once => controller::once(home, global.verbose),
         Start::Background => {
-            if let Started::Now(pid) = controller::ensure(home, &[], global.verbose)? {
-                say(
-                    global,
-                    &format!("controller started in the background (pid {pid}); stop it: setpoint controller stop"),
-                );
-            } else {
-                controller::nudge(home)?;
+            // One that ends just now is replaced; more than a few in a row is somebody else's doing.
+            for _ in 0..3 {
+                if let Started::Now(pid) = controller::ensure(home, &[], global.verbose)? {
+                    let text =
+                        format!("controller started in the background (pid {pid}); stop it: setpoint controller stop");
+                    say(global, &text);
+                    return Ok(exit::OK);
+                }
+                if controller::nudge(home)? {
+                    return Ok(exit::OK);
+                }
             }
-            Ok(exit::OK)
+            let text =
+                "it is recorded, but the controller ends each time it is asked\n  help: setpoint controller start";
+            Err(Failure::new(exit::NO_CONTROLLER, text))
         }
     }
 }

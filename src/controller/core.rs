@@ -61,6 +61,8 @@ pub struct Core {
     pub(super) relist_at: BootTime,
     pub(super) plan: Plan,
     pub(super) journal: Journal,
+    /// The records could not be listed.
+    pub(super) is_unlisted: bool,
     /// Everything is to be stopped before this controller ends.
     pub(super) is_draining: bool,
     /// Told once, not at every pass.
@@ -106,6 +108,7 @@ impl Core {
             doubts: BTreeMap::new(),
             relist_at: BootTime::default(),
             plan: Plan { generation: 0, decisions: Vec::new(), wake_at: None },
+            is_unlisted: false,
             is_draining: false,
             told: BTreeSet::new(),
             problems: Vec::new(),

@@ -26,6 +26,9 @@ const NET: Duration = Duration::from_secs(30);
 /// Every so many such looks read contents; the others go by the times of files.
 const CONTENTS_EVERY: u32 = 20;
 
+/// Looks for which something was heard come no sooner after each other.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 /// How long a file must have been gone.
 const GONE_FOR: Duration = Duration::from_secs(2);
 
@@ -139,6 +142,7 @@ impl Work {
 
     fn run(mut self, heard: &Receiver<Hint>) {
         let mut is_due = true;
+        let mut looked = Instant::now();
         let mut has_failed = false;
         loop {
             self.arm();
@@ -151,6 +155,9 @@ impl Work {
             }
             match heard.recv_timeout(self.patience(has_failed)) {
                 Ok(first) => {
+                    // The first of many is answered at once; a file that is written without end is read now and then.
+                    std::thread::sleep(BETWEEN_LOOKS.saturating_sub(looked.elapsed()));
+                    looked = Instant::now();
                     let hints: Vec<Hint> = std::iter::once(first).chain(heard.try_iter()).collect();
                     is_due = hints.iter().any(|hint| matches!(hint, Hint::Look | Hint::Folder));
                     // A file that has changed shows it by its times, or is too fresh to go by them.

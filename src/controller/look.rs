@@ -35,11 +35,16 @@ impl Core {
     pub(super) fn look_everywhere(&mut self) {
         let listing = self.table.list(&|_| false);
         match records::instances(&self.home) {
-            Ok(ids) => self.look_by(&listing, ids, false),
+            Ok(ids) => {
+                self.is_unlisted = false;
+                self.look_by(&listing, ids, false);
+            }
             Err(error) => {
                 let why = format!("the records cannot be listed: {error}");
                 self.tell_once(why.clone());
                 self.observed.coverage = Coverage::Partial { why: why.into() };
+                // Until they have been listed once, nobody knows which instances there are.
+                self.is_unlisted = true;
             }
         }
         self.looked();
@@ -194,7 +199,7 @@ impl Core {
             self.look_closely(closely.into_iter().collect());
         }
         if now.boot >= self.relist_at {
-            self.relist();
+            if self.is_unlisted { self.look_everywhere() } else { self.relist() }
         }
     }
 

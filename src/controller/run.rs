@@ -259,7 +259,7 @@ impl Life {
             Ask::Reload => {
                 self.core.refresh();
                 self.folders.look();
-                _ = answer.send(json!({ "generation": self.core.generation() }));
+                _ = answer.send(json!({ "generation": self.core.generation(), "ending": self.is_ending }));
             }
             Ask::Stop { all } => {
                 self.is_ending = true;

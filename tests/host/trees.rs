@@ -200,6 +200,25 @@ fn s11_a_frozen_shim_is_bypassed() {
 }
 
 #[test]
+fn s11_a_shim_that_freezes_in_the_middle_of_a_stop_is_bypassed() {
+    let world = World::new();
+    // It ignores the stop signal, so that the shim is still at it when it is frozen.
+    world.write(
+        "web.yaml",
+        &service("web", "\"trap '' TERM; sleep 100000 & wait; sleep 100001\"", "stop: { grace: 1s }"),
+    );
+    world.apply();
+    let _controller = world.controller();
+    world.ready("web/0");
+    let shim = processes::id(world.instance("web/0").shim.expect("a shim"));
+    world.ok(&["delete", "web", "--no-wait"]);
+    let is_stopping = || world.processes().iter().any(|p| p.comm == "sp-stopping");
+    world.until("the stop has begun", is_stopping);
+    assert!(processes::send(shim, Signal::STOP));
+    world.until("nothing is left", || world.processes().into_iter().all(|p| p.comm == "setpoint"));
+}
+
+#[test]
 fn s2_a_stranger_with_our_words_is_never_touched() {
     let world = World::new();
     world.write("web.yaml", &service("web", "sleep 100000", ""));
