@@ -111,7 +111,7 @@ fn a_first_day_before_anything_runs() {
         = 0
         $ setpoint get
           NAME           STATE   READY  RESTARTS  SINCE  PID  WHY
-          service/hello  Paused  0/1    0         -      -    root paused it: disk swap
+          service/hello  Paused  0/1    0         -      -    US paused it: disk swap
         = 0
         $ setpoint resume hello
           service/hello resumed
@@ -189,7 +189,7 @@ fn a_day_with_a_controller() {
         = 0
         $ setpoint get web
           NAME         STATE   READY  RESTARTS  SINCE  PID  WHY
-          service/web  Paused  0/1    2         -      -    root paused it: disk swap
+          service/web  Paused  0/1    2         -      -    US paused it: disk swap
         = 0
         $ setpoint wait web --timeout 60s -q
         ! error: it will not come by itself: service/web
@@ -255,7 +255,7 @@ fn history_and_undo_go_back_and_forth() {
         world.ok(&["apply", "-f", "manifests", "--no-start", "-q"]);
     }
     let lines = [
-        "setpoint history web",
+        "setpoint history web | tr -s ' '",
         "setpoint undo web --dry-run",
         "setpoint undo web -q",
         "setpoint undo web --to 1 -q",
@@ -267,11 +267,11 @@ fn history_and_undo_go_back_and_forth() {
         "setpoint get web -o name",
     ];
     expect![[r#"
-        $ setpoint history web
-          GENERATION  WHEN                  BY    DID      WHAT
-          1           WHEN  root  apply    created
-          2           WHEN  root  apply    run changed
-          3           WHEN  root  apply    run changed
+        $ setpoint history web | tr -s ' '
+          GENERATION WHEN BY DID WHAT
+          1 WHEN US apply created
+          2 WHEN US apply run changed
+          3 WHEN US apply run changed
         = 0
         $ setpoint undo web --dry-run
           ~ service/web          restart       (run changed)

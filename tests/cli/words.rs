@@ -10,12 +10,13 @@ const LINES_SHOWN: usize = 12;
 /// Each line as typed, its exit code, and the first lines of both streams.
 pub fn transcript(world: &World, lines: &[&str]) -> String {
     let mut text = String::new();
+    let us = setpoint::desired::principal();
     for line in lines {
         let said = world.shell(line);
         // Writing into a String cannot fail.
         _ = writeln!(text, "$ {line}");
         for (mark, stream) in [("  ", &said.out), ("! ", &said.err)] {
-            for shown in world.plain(stream).lines().take(LINES_SHOWN) {
+            for shown in world.plain(stream).replace(&us, "US").lines().take(LINES_SHOWN) {
                 _ = writeln!(text, "{}", format!("{mark}{}", settled(shown)).trim_end());
             }
         }

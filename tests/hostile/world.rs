@@ -96,6 +96,8 @@ impl World {
         command.current_dir(&self.root).stdin(Stdio::null()).env(processes::WORLD, &self.root);
         command.env("SETPOINT_HOME", &self.home).env_remove("SETPOINT_INSTANCE").env_remove("SETPOINT_ATTEMPT");
         command.env_remove("NO_COLOR").env("TERM", "xterm").env("TZ", "UTC");
+        // Of the folders of whoever runs the tests, one may be closed to them here.
+        command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     }
 
     /// Runs a verb to its end.
