@@ -135,6 +135,7 @@ impl Core {
                 self.stored = Arc::new(stored);
                 self.desired = self.parsed.to_engine(&self.stored, self.home.key());
                 self.starts.forget_queued(&mut self.observed);
+                crate::execute::limits::trim_memory();
             }
             // What ran before keeps running: the last good generation stays.
             Err(error) => self.tell_once(format!("the desired state cannot be read: {error}")),

@@ -254,6 +254,7 @@ impl Work {
             self.note(Note::Desired);
         }
         drop(locked);
+        crate::execute::limits::trim_memory();
         // A folder that cannot be listed says nothing by its files, so it is looked at each time.
         let is_listed = readings.iter().flatten().all(|reading| reading.listing.is_empty());
         self.applied = is_listed.then_some((files, applied));

@@ -33,3 +33,12 @@ pub fn own_session(command: &mut std::process::Command) {
         command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(Into::into));
     }
 }
+
+/// Gives memory back that was needed once, such as for reading a large generation.
+pub fn trim_memory() {
+    // SAFETY: `malloc_trim` only looks at memory that is free, and takes the allocator's own locks.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
