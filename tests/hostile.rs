@@ -5,6 +5,8 @@
 
 #[path = "hostile/clients.rs"]
 mod clients;
+#[path = "hostile/copies.rs"]
+mod copies;
 #[path = "hostile/damage.rs"]
 mod damage;
 #[path = "hostile/disk.rs"]

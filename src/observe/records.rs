@@ -130,7 +130,9 @@ fn ended(end: &attempt::End) -> End {
     End::Ended { exit, at: BootTime::from_nanos(end.at_boot_ns), asked: end.asked }
 }
 
-fn damaged(number: u32) -> Read {
+/// What is known of an attempt whose record cannot be believed: its number.
+#[must_use]
+pub fn damaged(number: u32) -> Read {
     let nowhere = ProcId { boot: BootId::default(), pid: 0, started: 0 };
     let attempt = Attempt {
         number,

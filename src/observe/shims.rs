@@ -71,7 +71,7 @@ pub fn look(cx: Look<'_>, listing: &Listing, instances: Vec<InstanceId>, want_tr
 #[must_use]
 pub fn look_at(cx: Look<'_>, id: &InstanceId, number: u32) -> Option<(Sighting, Read)> {
     let folder = cx.home.records(id);
-    let read = records::attempt_of(&folder, number).ok()??;
+    let read = own(cx, records::attempt_of(&folder, number).ok()??);
     let last = &read.attempt;
     if last.boot_id != *cx.clock.boot_id() {
         return None;
@@ -83,6 +83,15 @@ pub fn look_at(cx: Look<'_>, id: &InstanceId, number: u32) -> Option<(Sighting, 
         (None, End::Ended { .. } | End::Open) => return None,
     };
     Some((Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, read))
+}
+
+/// The record as it counts here: one that was copied with its home names processes of the original, which are
+/// nothing to this one.
+fn own(cx: Look<'_>, read: Read) -> Read {
+    match &read.birth {
+        Some(birth) if birth.home != cx.home.id() => records::damaged(read.attempt.number),
+        Some(_) | None => read,
+    }
 }
 
 fn is_shim(process: &Process, shim: &ProcId) -> bool {
@@ -115,7 +124,7 @@ fn sighting(cx: Look<'_>, listing: &Listing, id: &InstanceId, claims: &[Claim]) 
         return (Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, Some(read));
     }
     let read = match records::last_attempt(&folder) {
-        Ok(read) => read,
+        Ok(read) => read.map(|read| own(cx, read)),
         Err(error) => {
             let why = format!("{} cannot be read: {error}", folder.display());
             return (Sighting::of(Sight::Unreadable { why: why.into() }), None);
