@@ -14,7 +14,8 @@ use crate::controller::report::rfc3339;
 use crate::desired::generation::{Stored, StoredObject};
 use crate::desired::{Store, parsed, resolve};
 use crate::engine::backoff::End;
-use crate::engine::plan::{Decision, Reason};
+use crate::engine::converge::REFUSED_RETRY;
+use crate::engine::plan::{Action, Decision, Reason};
 use crate::engine::{Backoff, Coverage, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, reconcile};
 use crate::home::Home;
 use crate::observe::{Clock, clock};
@@ -65,8 +66,25 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let desired = parsed::to_engine(&stored, home.key());
     let (observed, backoff) = fresh(home, clock);
     let now = clock.now();
-    let plan = reconcile(&desired, &observed, &backoff, &now);
+    let mut plan = reconcile(&desired, &observed, &backoff, &now);
+    add_waiting(home, &mut plan, &now);
     Ok(Facts { home: Some(home.clone()), stored, observed, backoff, plan, now })
+}
+
+/// What looks as if it were started at any moment may have been refused again and again, without a trace on a disk
+/// that is full or read-only.
+fn add_waiting(home: &Home, plan: &mut Plan, now: &Now) {
+    let is_due = |decision: &Decision| matches!(decision.action, Some(Action::Spawn(_)));
+    if !plan.decisions.iter().any(is_due) {
+        return;
+    }
+    let mut waiting = super::controller::waiting(home);
+    for decision in plan.decisions.iter_mut().filter(|decision| is_due(decision)) {
+        if let Some(why) = waiting.remove(&decision.id.to_string()) {
+            let until = now.boot.after(REFUSED_RETRY);
+            (decision.action, decision.because) = (None, Reason::Refused { why: why.into(), until });
+        }
+    }
 }
 
 impl Facts {

@@ -100,6 +100,9 @@ fn event_of(decision: &Decision) -> Option<&'static str> {
     }
 }
 
+/// How many refused starts a status names.
+const WAITING_MAX: usize = 1000;
+
 /// `state.json`: what the controller says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -121,6 +124,9 @@ pub struct Status {
     pub generation: u64,
     /// How many instances are in which state.
     pub instances: std::collections::BTreeMap<String, usize>,
+    /// Instances that could not be started and left no record of it, each with the reason; a thousand at most.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub waiting: std::collections::BTreeMap<String, String>,
     /// What it could not do and a person should know, newest last.
     pub problems: Vec<String>,
 }
@@ -131,8 +137,14 @@ impl Core {
         status.generation = self.desired.generation;
         status.problems.clone_from(&self.problems);
         status.instances.clear();
+        status.waiting.clear();
         for decision in &self.plan.decisions {
             *status.instances.entry(decision.state().to_string()).or_default() += 1;
+            if let Reason::Refused { why, .. } = &decision.because
+                && status.waiting.len() < WAITING_MAX
+            {
+                status.waiting.insert(decision.id.to_string(), why.to_string());
+            }
         }
     }
 }

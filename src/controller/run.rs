@@ -151,6 +151,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         generation: 0,
         instances: std::collections::BTreeMap::new(),
+        waiting: std::collections::BTreeMap::new(),
         problems: Vec::new(),
     };
     let wake = Wake::new()?;

@@ -34,7 +34,9 @@ fn crash_frail(world: &World) {
     let frail = world.ready("frail/0");
     assert_eq!(shims(world, "frail/0"), 1);
     assert!(processes::send(frail, Signal::KILL));
-    world.until("frail waits", || {
+    let waiting = world.until_state("frail/0", "Waiting");
+    assert!(waiting.reason.contains("cannot write the record of the attempt"), "{waiting:?}");
+    world.until("the controller says so too", || {
         let status = world.ok(&["controller", "status"]);
         status.contains("1 Waiting") && status.contains("2 Ready")
     });
