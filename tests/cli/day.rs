@@ -238,6 +238,8 @@ fn describe_tells_why_and_what_to_do_first() {
     assert!(head[1].starts_with("Why:  it crashed (exit 3); next at "), "{story}");
     assert!(head[1].ends_with("; last line: \"out of cheese\""), "{story}");
     assert!(head[2].starts_with("Do:   setpoint logs service/web --previous"), "{story}");
+    // What is seen is seen at once; the controller writes its events a moment later.
+    world.until("the crash is told", || world.ok(&["events", "web"]).contains("service.crashed"));
     world.kill_controller();
     world.ok(&["restart", "web"]);
     let story = world.ok(&["describe", "web"]);
