@@ -14,11 +14,11 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use setpoint::engine::backoff::{Attempt, Backoff, BackoffRule, End, Streak};
+use setpoint::engine::backoff::{Attempt, Backoff, End, Streak};
 use setpoint::engine::desired::{Coverage, Desired, Object, Overrides, Spec};
-use setpoint::engine::expand::{Kind, Restart, Up, Want};
+use setpoint::engine::expand::{Items, Kind, Up, Want};
 use setpoint::engine::observed::{Alive, Observed, Phase, Sight, Sighting};
-use setpoint::engine::plan::{Command as Line, Launch, LogLimits, Policy, StopRule};
+use setpoint::engine::plan::{Command as Line, Launch, Policy};
 use setpoint::engine::{BootId, BootTime, Cause, InstanceId, Now, ObjectRef, ProcId, Revision, Timestamp, reconcile};
 
 use crate::table::{Bar, Figure, OURS, Table, percentile};
@@ -30,7 +30,7 @@ const GROWTH: Figure = Figure::new(11, "reconcile, 100 000 in times 10 000 objec
 /// Linear is 2. It stands beside the line above to tell an algorithm that grows too fast from a step in between.
 const DOUBLING: Figure = Figure::new(11, "reconcile, 100 000 in times 50 000 objects", Bar::None);
 const LOAD: Figure = Figure::new(11, "load and validate 10 000 manifests, s", Bar::Most(1.0));
-const POLICY: Policy = Policy { stop: StopRule::DEFAULT, log: LogLimits::DEFAULT };
+const POLICY: Policy = Policy::DEFAULT;
 
 /// A kind with one slot: what a Service without replicas is to the engine.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ struct Kept {
 }
 
 impl Kind for Kept {
-    fn expand<'a>(&'a self, wants: &mut Vec<Want<'a>>) {
-        wants.push(Want { cause: &self.cause, up: &self.up });
+    fn expand<'a>(&'a self, _: Option<&'a Items>, wants: &mut Vec<Want<'a>>) {
+        wants.push(Want { cause: &self.cause, up: &self.up, item: None });
     }
 
     fn revision_input(&self) -> String {
@@ -49,7 +49,7 @@ impl Kind for Kept {
     }
 
     fn policy(&self) -> Policy {
-        self.up.policy
+        self.up.policy.clone()
     }
 }
 
@@ -125,6 +125,7 @@ fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
             payload: pid + 1,
             since,
             phase: Phase::Running,
+            is_told: true,
             tree: Arc::from([]),
         };
         let attempt = Attempt {
@@ -147,7 +148,7 @@ fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
     let coverage = Coverage::Whole;
     Ok(Facts {
         desired: Desired { generation: 1, coverage: coverage.clone(), objects, tombstones: BTreeMap::new() },
-        observed: Observed { coverage, sightings },
+        observed: Observed { coverage, sightings, ..Observed::empty() },
         backoff: Backoff(attempts),
         now: Now { wall: Timestamp::default(), boot: BootTime::default().after(hour), boot_id },
     })
@@ -155,8 +156,8 @@ fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
 
 fn up() -> Up {
     let command = Line::Argv(vec!["/usr/bin/app".to_owned(), "--serve".to_owned()]);
-    let launch = Arc::new(Launch { command, dir: Arc::from("/srv"), env: BTreeMap::new() });
-    Up { launch, policy: POLICY, restart: Restart::Always, backoff: BackoffRule::DEFAULT }
+    let launch = Arc::new(Launch::new(command, "/srv"));
+    Up::new(launch)
 }
 
 /// `setpoint validate` over this many files, the fastest of three, in seconds.

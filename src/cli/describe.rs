@@ -105,6 +105,10 @@ fn advice(object: &ObjectRef, state: State) -> String {
         }
         State::Stopping | State::Lingering => "wait; what does not stop is killed when its grace is over".to_owned(),
         State::Frozen => "kill -CONT its pid to thaw it".to_owned(),
+        State::Drifted => {
+            format!("end its process by hand when it suits, and setpoint starts it anew; or   setpoint undo {object}")
+        }
+        State::Ambiguous => "end all but one of these processes, or write a narrower adopt.commandLine".to_owned(),
         State::Stray => "apply a manifest of its name, or end its shim by hand: kill PID of the shim below".to_owned(),
         State::Waiting | State::Unknown => "setpoint controller status   |   setpoint controller logs".to_owned(),
     }

@@ -194,7 +194,7 @@ fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
     let alive = facts.decisions(object).filter(|decision| facts.observed.sightings.contains_key(&decision.id)).count();
     match goal {
         Goal::Ready => match state {
-            State::Ready | State::Done => Progress::Reached,
+            State::Ready | State::Done | State::Drifted => Progress::Reached,
             State::Stopped if facts.stored.objects.contains_key(object) => Progress::Reached,
             State::GaveUp | State::Failed | State::Halted | State::Paused | State::Stray | State::Stopped => {
                 Progress::Hopeless
@@ -206,6 +206,7 @@ fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
             | State::Backoff
             | State::Frozen
             | State::Lingering
+            | State::Ambiguous
             | State::Unknown => Progress::Coming,
         },
         Goal::Done => is_there(matches!(state, State::Done | State::Failed | State::GaveUp | State::Stopped)),

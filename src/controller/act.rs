@@ -6,8 +6,10 @@
 use std::io;
 
 use super::core::Core;
+use crate::engine::observed::Twin;
 use crate::engine::plan::{Action, Decision, Policy, StopRule};
-use crate::engine::{InstanceId, Now, Plan, ProcId, Sight};
+use crate::engine::{InstanceId, Now, Plan, ProcId, Revision, Sight};
+use crate::execute::adopted;
 use crate::execute::lost::{self, Declared};
 use crate::execute::policy;
 use crate::execute::signal::{self, Sent};
@@ -27,7 +29,8 @@ impl Core {
                     self.starts.queue(id, spawn.clone(), plan.generation, now.boot, &mut self.observed);
                     false
                 }
-                Action::Stop { shim, policy } => self.stop(id, shim, policy, now),
+                Action::Stop { shim, policy, failing } => self.stop(id, shim, policy, failing.as_deref(), now),
+                Action::Adopt { proc, revision } => self.adopt(id, proc, revision),
                 Action::EndTree { tree, signal } => {
                     for member in tree.iter() {
                         let sent = signal::send_to(&self.table, &member.proc, *signal);
@@ -64,15 +67,17 @@ impl Core {
         }
     }
 
-    fn stop(&mut self, id: &InstanceId, shim: &ProcId, policy: &Policy, now: &Now) -> bool {
+    fn stop(&mut self, id: &InstanceId, shim: &ProcId, policy: &Policy, failing: Option<&str>, now: &Now) -> bool {
         // The shim reads this before it stops; if it cannot be written, the shim goes by what it has.
-        _ = policy::write_if_new(&self.home.records(id), policy);
+        _ = policy::write_if_new(&self.home.records(id), policy, failing);
         let sent = self.signal(id, shim, StopRule::TERM);
         let is_gone = matches!(sent, Ok(Sent::Gone));
         self.note_failed(id, "its shim", sent);
         if let Some(sighting) = self.observed.sightings.get_mut(id) {
             sighting.stop_asked.get_or_insert(now.boot);
-            if let Sight::Seen(alive) = &sighting.sight {
+            if let Sight::Seen(alive) = &sighting.sight
+                && failing.is_none()
+            {
                 self.ending.insert(id.clone(), alive.attempt);
             }
         }
@@ -97,15 +102,27 @@ impl Core {
         }
     }
 
+    /// Writes down which process of somebody else counts as this instance, and since which revision.
+    fn adopt(&mut self, id: &InstanceId, proc: &ProcId, revision: &Revision) -> bool {
+        if let Err(error) = adopted::write(&self.home.records(id), proc, revision) {
+            self.tell_once(format!("{id}: that it is adopted cannot be written down: {error}"));
+            return false;
+        }
+        if let Some(Twin::One(twin)) = self.observed.sightings.get_mut(id).map(|sighting| &mut sighting.twin) {
+            twin.revision = Some(revision.clone());
+        }
+        true
+    }
+
     fn set_policy(&mut self, id: &InstanceId, shim: &ProcId, policy: &Policy) -> bool {
-        if let Err(error) = policy::write_if_new(&self.home.records(id), policy) {
+        if let Err(error) = policy::write_if_new(&self.home.records(id), policy, None) {
             self.tell_once(format!("{id}: its policy file cannot be written: {error}"));
             return false;
         }
         let sent = self.signal(id, shim, StopRule::HUP);
         self.note_failed(id, "its shim", sent);
         if let Some(sighting) = self.observed.sightings.get_mut(id) {
-            sighting.policy = Some(*policy);
+            sighting.policy = Some(policy.clone());
         }
         true
     }

@@ -100,7 +100,7 @@ impl Core {
             parsed,
             stored,
             desired,
-            observed: Observed { coverage: Coverage::Whole, sightings: BTreeMap::new() },
+            observed: Observed::empty(),
             backoff: Backoff::default(),
             watch,
             starts: Starts::default(),

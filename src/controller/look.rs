@@ -209,7 +209,7 @@ impl Core {
             let begun = match alive.phase {
                 Phase::Starting | Phase::Running | Phase::Frozen => Duration::ZERO,
                 // What has begun takes its grace.
-                Phase::Stopping => sighting.policy.map_or(Duration::ZERO, |policy| policy.stop.grace),
+                Phase::Stopping => sighting.policy.as_ref().map_or(Duration::ZERO, |policy| policy.stop.grace),
                 Phase::Spawning | Phase::Ending | Phase::Lingering => return false,
             };
             let asked = sighting.stop_asked.map(|at| at.after(begun).after(crate::engine::live::STOP_BEGINS_WITHIN));

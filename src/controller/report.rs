@@ -59,6 +59,9 @@ fn tell(decision: &Decision) {
         | Reason::BackingOff { .. }
         | Reason::Refused { .. }
         | Reason::Vanished
+        | Reason::Unhealthy { .. }
+        | Reason::Ambiguous { .. }
+        | Reason::Drifted { .. }
         | Reason::Blind { .. }
         | Reason::Lingering => {
             tracing::warn!(instance = %id, "{because}");
@@ -75,6 +78,7 @@ fn verb(action: Option<&Action>) -> &'static str {
         Some(Action::EndTree { .. }) => "end tree",
         Some(Action::RecordLost { .. }) => "record as lost",
         Some(Action::SetPolicy { .. }) => "set policy",
+        Some(Action::Adopt { .. }) => "adopt",
         None => "none",
     }
 }
@@ -94,6 +98,12 @@ fn event_of(decision: &Decision) -> Option<&'static str> {
         (Reason::Refused { .. }, _) => Some("refused"),
         (Reason::Stray, _) => Some("stray"),
         (Reason::Frozen, _) => Some("frozen"),
+        (Reason::Unready { has_passed: true, .. }, _) => Some("unready"),
+        (Reason::Unhealthy { .. }, Some(_)) => Some("unhealthy"),
+        (Reason::NeedsWait { .. }, _) => Some("waiting"),
+        (Reason::Adopted { .. }, Some(_)) => Some("adopted"),
+        (Reason::Drifted { .. }, _) => Some("drifted"),
+        (Reason::Ambiguous { .. }, _) => Some("ambiguous"),
         (Reason::PolicyChanged, Some(_)) => Some("retuned"),
         (_, Some(Action::Stop { .. } | Action::EndTree { .. })) => Some("stopping"),
         _ => None,

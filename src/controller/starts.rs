@@ -57,6 +57,7 @@ impl Starts {
             payload: 0,
             since: at,
             phase: Phase::Spawning,
+            is_told: false,
             tree: [].into(),
         };
         seen.sightings.insert(id.clone(), Sighting::of(Sight::Seen(alive)));

@@ -177,6 +177,8 @@ impl Draft {
                 generation: self.next.generation,
                 at: self.next.at.clone(),
                 policy: registry::policy(id.kind(), &old.spec).filter(|_| is_stopped).map(Into::into),
+                needs: registry::needs(id.kind(), &old.spec),
+                ends_adopted: false,
             };
             self.next.tombstones.insert(id.clone(), tombstone);
         }

@@ -225,6 +225,12 @@ pub struct StoredTombstone {
     /// known here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<StoredPolicy>,
+    /// What it needed: its processes are stopped before those of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
+    /// Processes that somebody else started are to be ended, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends_adopted: bool,
 }
 
 /// How something is stopped and logged.
@@ -258,6 +264,8 @@ impl From<StoredPolicy> for Policy {
         Policy {
             stop: StopRule { signal: stored.signal, grace },
             log: LogLimits { max_size: stored.log_max_size, max_files: stored.log_max_files },
+            // Of no use to what is only to be stopped.
+            ..Policy::DEFAULT
         }
     }
 }

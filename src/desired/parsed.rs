@@ -114,7 +114,13 @@ fn by_cause(stored: &BTreeMap<String, u32>) -> BTreeMap<Cause, u32> {
 fn tombstones(stored: &Stored) -> BTreeMap<ObjectRef, Tombstone> {
     let licence = |(id, stored): (&ObjectRef, &super::generation::StoredTombstone)| {
         let policy = stored.policy?.into();
-        let tombstone = Tombstone { uid: stored.uid.as_str().into(), generation: stored.generation, policy };
+        let tombstone = Tombstone {
+            uid: stored.uid.as_str().into(),
+            generation: stored.generation,
+            policy,
+            needs: stored.needs.iter().filter_map(|need| need.parse().ok()).collect(),
+            ends_adopted: stored.ends_adopted,
+        };
         Some((id.clone(), tombstone))
     };
     stored.tombstones.iter().filter_map(licence).collect()

@@ -32,6 +32,13 @@ pub fn policy(kind: &str, spec: &Value) -> Option<Policy> {
     Some(parse(kind, spec).map_or(Policy::DEFAULT, |parsed| parsed.policy()))
 }
 
+/// What such an object needs before it starts.
+#[must_use]
+pub fn needs(kind: &str, spec: &Value) -> Vec<String> {
+    parse(kind, spec)
+        .map_or_else(|_| Vec::new(), |parsed| parsed.needs().iter().map(|n| n.object.to_string()).collect())
+}
+
 /// What a change of this top-level field does to a running process; a restart, when the kind is unknown here.
 #[must_use]
 pub fn effect(kind: &str, field: &str) -> Effect {

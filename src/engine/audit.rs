@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::backoff::{End, Standing, fold};
-use super::converge::{Facts, REFUSED_RETRY, is_restart_asked, standing};
+use super::converge::{Facts, ITEM_GONE_AFTER, REFUSED_RETRY, is_restart_asked, standing};
 use super::desired::{Coverage, Object, RevisionMatch, Spec};
-use super::expand::Up;
-use super::live::{READY_AFTER, STOP_BEGINS_WITHIN};
+use super::expand::{Need, Until, Up};
+use super::live::STOP_BEGINS_WITHIN;
 use super::name::InstanceId;
-use super::observed::{Alive, Phase, Sight, Sighting};
-use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule};
+use super::needs::{self, Dependents};
+use super::observed::{Alive, Phase, Sight, Sighting, Twin};
+use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule, Told};
+use super::probe::Readiness;
 use super::roll::is_done;
 
 /// A rule of the engine that a test switches off, and at the same time the audit rule that notices.
@@ -70,6 +72,22 @@ pub enum Mutant {
     NoGrace,
     /// A plan is bounded.
     UnboundedPlan,
+    /// What has a readiness probe is ready by its word only.
+    ReadyUnproven,
+    /// Evidence older than a process does not judge it.
+    OldEvidence,
+    /// Nothing starts before what it needs.
+    IgnoreNeeds,
+    /// Nothing stops before what needs it, when both are to stop.
+    StopNeedsFirst,
+    /// Nothing is started where a process of somebody else may count as it.
+    SpawnBesideTwin,
+    /// A process of somebody else is touched by a person's explicit word only.
+    KillAdopted,
+    /// Items that are not known are not gone.
+    ItemsUnknown,
+    /// An item is gone when it stays away.
+    ItemGoneAtOnce,
 }
 
 impl Mutant {
@@ -125,6 +143,9 @@ impl fmt::Display for Violation {
 pub fn audit(plan: &Plan, facts: &Facts<'_>) -> Vec<Violation> {
     let mut found = Vec::new();
     let ups = wanted(facts);
+    let is_ordered = |d: &Decision| matches!(d.because, Reason::Deleted | Reason::Paused { .. }) && d.action.is_some();
+    let is_asked = plan.decisions.iter().any(is_ordered);
+    let dependents = if is_asked { needs::dependents(facts) } else { Dependents::new() };
     if !is_complete(plan, facts, &ups) || plan.generation != facts.desired.generation {
         found.push(Violation { rule: Mutant::ForgetDecision, id: None });
     }
@@ -137,23 +158,27 @@ pub fn audit(plan: &Plan, facts: &Facts<'_>) -> Vec<Violation> {
             decision,
             object: facts.desired.objects.get(&decision.id.object).map(|object| &**object),
             up: ups.get(&decision.id).copied(),
+            ups: &ups,
+            dependents: &dependents,
             sighting: facts.observed.sightings.get(&decision.id),
         };
         if let Some(rule) = view.broken_rule(plan) {
             found.push(Violation { rule, id: Some(decision.id.clone()) });
         }
     }
-    found.extend(rolled_together(plan, facts));
+    found.extend(rolled_together(plan, facts, &ups));
     found
 }
 
-fn wanted<'a>(facts: &Facts<'a>) -> BTreeMap<InstanceId, &'a Up> {
+type Ups<'a> = BTreeMap<InstanceId, &'a Up>;
+
+fn wanted<'a>(facts: &'a Facts<'a>) -> Ups<'a> {
     let mut ups = BTreeMap::new();
     let mut wants = Vec::new();
     for object in facts.desired.objects.values() {
         if let Spec::Known(kind) = &object.spec {
             wants.clear();
-            kind.expand(&mut wants);
+            kind.expand(facts.items(object, kind.as_ref()), &mut wants);
             let named = |cause: &super::name::Cause| InstanceId { object: object.id.clone(), cause: cause.clone() };
             ups.extend(wants.iter().map(|want| (named(want.cause), want.up)));
         }
@@ -162,7 +187,7 @@ fn wanted<'a>(facts: &Facts<'a>) -> BTreeMap<InstanceId, &'a Up> {
 }
 
 /// Ascending, each once, and nobody left out.
-fn is_complete(plan: &Plan, facts: &Facts<'_>, ups: &BTreeMap<InstanceId, &Up>) -> bool {
+fn is_complete(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> bool {
     let is_sorted = plan.decisions.windows(2).all(|pair| pair[0].id < pair[1].id);
     let decided = |id: &InstanceId| plan.decisions.binary_search_by(|d| d.id.cmp(id)).is_ok();
     let is_there = |(id, s): (&InstanceId, &Sighting)| s.sight == Sight::Absent || decided(id);
@@ -175,6 +200,8 @@ struct View<'a> {
     decision: &'a Decision,
     object: Option<&'a Object>,
     up: Option<&'a Up>,
+    ups: &'a Ups<'a>,
+    dependents: &'a Dependents,
     sighting: Option<&'a Sighting>,
 }
 
@@ -182,10 +209,20 @@ impl View<'_> {
     fn broken_rule(&self, plan: &Plan) -> Option<Mutant> {
         match &self.decision.action {
             Some(Action::Spawn(spawn)) => self.spawn(spawn),
-            Some(Action::Stop { shim, policy: _ }) => self.touch(|alive| alive.shim == *shim).or_else(|| self.stop()),
+            Some(Action::Stop { shim, policy: _, failing: _ }) => {
+                self.touch(|alive| alive.shim == *shim).or_else(|| self.stop())
+            }
             Some(Action::SetPolicy { shim, policy }) => {
-                let is_same = self.sighting.is_some_and(|s| s.policy == Some(*policy));
+                let is_same = self.sighting.is_some_and(|s| s.policy.as_ref() == Some(policy));
                 self.touch(|alive| alive.shim == *shim).or(is_same.then_some(Mutant::PolicyAgain))
+            }
+            Some(Action::Adopt { .. }) => self.blind_spawn(),
+            Some(Action::EndTree { tree, signal: _ }) if self.is_stranger() => {
+                let stone = self.facts.desired.tombstones.get(&self.decision.id.object);
+                let is_said = self.object.is_none() && stone.is_some_and(|stone| stone.ends_adopted);
+                let twin = self.sighting.map(|sighting| &sighting.twin);
+                let is_it = matches!(twin, Some(Twin::One(adopted)) if **tree == [adopted.member.clone()]);
+                (!(is_said && is_it)).then_some(Mutant::KillAdopted)
             }
             Some(Action::EndTree { tree, signal }) => {
                 let is_its =
@@ -199,6 +236,11 @@ impl View<'_> {
             }
             None => self.wait(plan),
         }
+    }
+
+    /// True when nothing of ours is there, and a process of somebody else may be.
+    fn is_stranger(&self) -> bool {
+        self.sighting.is_some_and(|sighting| sighting.sight == Sight::Absent && sighting.twin != Twin::Unlooked)
     }
 
     /// A start, or the burial of an attempt, needs certainty that nothing is there.
@@ -217,6 +259,14 @@ impl View<'_> {
         }
         let (Some(object), Some(up)) = (self.object, self.up) else { return Some(Mutant::ForgetDecision) };
         let now = self.facts.now;
+        if up.adopt.is_some() && self.sighting.is_none_or(|sighting| sighting.twin != Twin::None) {
+            return Some(Mutant::SpawnBesideTwin);
+        }
+        if let Spec::Known(kind) = &object.spec
+            && !kind.needs().iter().all(|need| self.is_met(need))
+        {
+            return Some(Mutant::IgnoreNeeds);
+        }
         if let Some(pause) = &object.overrides.paused
             && pause.until.is_none_or(|until| now.wall < until)
         {
@@ -250,6 +300,31 @@ impl View<'_> {
         }
     }
 
+    /// True when every instance of what is needed is as far as it has to be.
+    fn is_met(&self, need: &Need) -> bool {
+        let of_it = |id: &InstanceId| id.object == need.object;
+        let mut instances = self.ups.iter().filter(|(id, _)| of_it(id)).peekable();
+        instances.peek().is_some()
+            && instances.all(|(id, up)| {
+                let sighting = self.facts.observed.sightings.get(id);
+                let stranger = sighting.is_some_and(|s| s.sight == Sight::Absent && matches!(s.twin, Twin::One(_)));
+                let until = match (need.until, up.probes.is_probed()) {
+                    (Until::Usable, true) => Until::Ready,
+                    (said, _) => said,
+                };
+                match (until, sighting.map(|s| &s.sight)) {
+                    (Until::Started | Until::Usable, Some(Sight::Seen(alive))) => alive.phase == Phase::Running,
+                    (Until::Ready, Some(Sight::Seen(_))) => is_ready(self.facts, id, up, false),
+                    (Until::Started | Until::Usable | Until::Ready, _) => stranger,
+                    (Until::Done, Some(Sight::Seen(_) | Sight::Unreadable { .. })) => false,
+                    (Until::Done, Some(Sight::Absent) | None) => self.facts.backoff.0.get(id).is_some_and(|last| {
+                        matches!(&last.end, End::Ended { exit, .. } if exit.is_ok())
+                            && last.boot_id == self.facts.now.boot_id
+                    }),
+                }
+            })
+    }
+
     /// Only what was seen is touched, and only where something explains it.
     fn touch(&self, is_its: impl Fn(&Alive) -> bool) -> Option<Mutant> {
         let Some(Sight::Seen(alive)) = self.sighting.map(|s| &s.sight) else { return Some(Mutant::KillsAnother) };
@@ -266,12 +341,32 @@ impl View<'_> {
     }
 
     fn stop(&self) -> Option<Mutant> {
+        let is_ordered = matches!(self.decision.because, Reason::Deleted | Reason::Paused { .. });
+        if is_ordered && needs::waits_for(self.facts, self.dependents, &self.decision.id.object).is_some() {
+            return Some(Mutant::StopNeedsFirst);
+        }
         let (Some(object), Some(Sight::Seen(alive))) = (self.object, self.sighting.map(|s| &s.sight)) else {
             return None;
         };
+        let id = &self.decision.id;
+        if let Spec::Known(kind) = &object.spec
+            && kind.for_each().is_some()
+            && matches!(self.decision.because, Reason::ScaledDown | Reason::ItemGone { .. })
+        {
+            let Some(Sight::Seen(items)) = self.facts.observed.items.get(&id.object) else {
+                return Some(Mutant::ItemsUnknown);
+            };
+            let gone = items.gone.get(&id.cause).map(|gone| gone.after(ITEM_GONE_AFTER));
+            return gone.is_none_or(|until| self.facts.now.boot < until).then_some(Mutant::ItemGoneAtOnce);
+        }
+        let evidence = self.sighting.and_then(|sighting| sighting.health.live.as_ref());
+        let is_fresh = evidence.is_some_and(|evidence| {
+            !evidence.is_pass && evidence.attempt == alive.attempt && evidence.asked_at >= alive.since
+        });
         let is_asked = is_restart_asked(&object.overrides, &self.decision.id.cause, alive.attempt);
         let is_foreign = object.compare(&alive.revision) == RevisionMatch::UnknownVersion;
         match &self.decision.because {
+            Reason::Unhealthy { .. } if !is_fresh => Some(Mutant::OldEvidence),
             Reason::RestartAsked if !is_asked => Some(Mutant::RestartForEver),
             Reason::Changed { .. } if is_foreign => Some(Mutant::ForeignIsChanged),
             Reason::ScaledDown if self.facts.desired.coverage != Coverage::Whole => Some(Mutant::PruneOnPartial),
@@ -302,6 +397,11 @@ impl View<'_> {
     /// A wait for a moment needs a wake-up by then.
     fn wait(&self, plan: &Plan) -> Option<Mutant> {
         let moment = match &self.decision.because {
+            Reason::Healthy | Reason::RollWaits => {
+                let is_ready = self.up.is_none_or(|up| is_ready(self.facts, &self.decision.id, up, true));
+                return (!is_ready).then_some(Mutant::ReadyUnproven);
+            }
+            Reason::ItemGone { until } => *until,
             Reason::NotReadyYet { at } => *at,
             Reason::BackingOff { until, .. } | Reason::Refused { until, .. } => *until,
             _ => return None,
@@ -316,11 +416,11 @@ impl View<'_> {
 }
 
 /// Healthy instances of one object that are replaced together, or over a crash.
-fn rolled_together(plan: &Plan, facts: &Facts<'_>) -> Option<Violation> {
+fn rolled_together(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> Option<Violation> {
     let rolled = |d: &&Decision| {
         matches!(d.because, Reason::Changed { .. } | Reason::RestartAsked)
             && d.action.is_some()
-            && is_ready(facts, &d.id)
+            && ups.get(&d.id).is_some_and(|up| is_ready(facts, &d.id, up, true))
     };
     for decision in plan.decisions.iter().filter(rolled) {
         let siblings = || plan.decisions.iter().filter(|d| d.id.object == decision.id.object && d.id != decision.id);
@@ -343,9 +443,16 @@ fn rolled_together(plan: &Plan, facts: &Facts<'_>) -> Option<Violation> {
     None
 }
 
-fn is_ready(facts: &Facts<'_>, id: &InstanceId) -> bool {
-    match facts.observed.sightings.get(id).map(|s| &s.sight) {
-        Some(Sight::Seen(alive)) => alive.phase == Phase::Running && alive.since.after(READY_AFTER) <= facts.now.boot,
-        Some(Sight::Absent | Sight::Unreadable { .. }) | None => false,
-    }
+/// Ready by its age, its shim's word or a fresh answer; `is_trusting`: one that was found keeps the benefit of ready.
+fn is_ready(facts: &Facts<'_>, id: &InstanceId, up: &Up, is_trusting: bool) -> bool {
+    let Some(sighting) = facts.observed.sightings.get(id) else { return false };
+    let Sight::Seen(alive) = &sighting.sight else { return false };
+    let is_old = |age| alive.since.after(age) <= facts.now.boot;
+    let answer = sighting.health.ready.as_ref().filter(|e| e.attempt == alive.attempt && e.asked_at >= alive.since);
+    let is_fit = match up.probes.readiness() {
+        Readiness::After(age) => is_old(age),
+        Readiness::Probed if up.policy.told != Told::AtOnce => alive.is_told,
+        Readiness::Probed => answer.map_or(is_trusting && sighting.health.is_found, |evidence| evidence.is_pass),
+    };
+    alive.phase == Phase::Running && is_fit
 }

@@ -117,6 +117,8 @@ pub enum Exit {
     Signal(i32),
     /// It was never executed; what failed, with the system's words.
     NotStarted(Arc<str>),
+    /// A liveness probe failed, so it was ended: which one, and what it said.
+    Unhealthy(Arc<str>),
     /// Nobody was there to see.
     Lost,
 }

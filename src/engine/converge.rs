@@ -5,18 +5,23 @@
 //! The surprise: an instance that cannot be read is left alone, since not seen is not gone.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::Mutant;
 use super::backoff::{Attempt, Backoff, End, Standing, fold};
 use super::desired::{Coverage, Desired, Object, Overrides, RevisionMatch, Spec};
-use super::expand::{Restart, Up, Want};
+use super::expand::{ForEach, Items, Restart, Want};
 use super::live;
 use super::name::{Cause, InstanceId};
-use super::observed::{Observed, Phase, Refused, Sight, Sighting};
-use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn};
+use super::needs::{self, Dependents};
+use super::observed::{Adopted, Observed, Phase, Refused, Sight, Sighting, Twin};
+use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule};
 use super::roll;
 use super::time::{BootTime, Now};
+
+/// How long an item must be gone until its process is stopped.
+pub const ITEM_GONE_AFTER: Duration = Duration::from_secs(2);
 
 /// How long a start that left no record is not tried again.
 pub const REFUSED_RETRY: Duration = Duration::from_secs(2);
@@ -49,9 +54,15 @@ pub(super) struct Draft {
     decisions: Vec<Decision>,
     wake_at: Option<BootTime>,
     actions: usize,
+    /// Who needs whom, once somebody has asked.
+    pub(super) dependents: Option<Dependents>,
 }
 
 impl Draft {
+    pub(super) fn new(room: usize) -> Draft {
+        Draft { decisions: Vec::with_capacity(room), wake_at: None, actions: 0, dependents: None }
+    }
+
     /// Adds a decision; one whose action no longer fits is put off.
     pub(super) fn push(&mut self, facts: &Facts<'_>, mut decision: Decision) {
         if decision.action.is_some() && !self.has_room(facts) {
@@ -85,12 +96,14 @@ impl Draft {
 pub(super) struct Case<'a> {
     pub(super) facts: &'a Facts<'a>,
     pub(super) object: &'a Object,
+    /// Looked at for the sake of another that needs it.
+    pub(super) is_nested: bool,
 }
 
 /// Decides about everything wanted or seen.
 #[must_use]
 pub fn converge(facts: &Facts<'_>) -> Plan {
-    let mut draft = Draft { decisions: Vec::with_capacity(facts.desired.objects.len()), wake_at: None, actions: 0 };
+    let mut draft = Draft::new(facts.desired.objects.len());
     let mut seen = facts.observed.sightings.iter().peekable();
     let (mut wants, mut group) = (Vec::new(), Vec::new());
     for object in facts.desired.objects.values() {
@@ -102,7 +115,7 @@ pub fn converge(facts: &Facts<'_>) -> Plan {
             group.push(pair);
         }
         wants.clear();
-        decide_object(&Case { facts, object }, &mut wants, &group, &mut draft);
+        decide_object(&Case { facts, object, is_nested: false }, &mut wants, &group, &mut draft);
     }
     for (id, sighting) in seen {
         unclaimed(facts, id, sighting, &mut draft);
@@ -128,7 +141,24 @@ fn decide_object<'a>(case: &Case<'a>, wants: &mut Vec<Want<'a>>, group: &[Seen<'
             return;
         }
     };
-    kind.expand(wants);
+    let items = match kind.for_each().map(|rule| items_of(case, rule)) {
+        None => None,
+        Some(Ok(items)) => Some(items),
+        Some(Err(why)) => {
+            for (id, sighting) in group.iter().filter(|(_, sighting)| sighting.sight != Sight::Absent) {
+                let decision = match &sighting.sight {
+                    // What a broken listing says nothing about is left as it is.
+                    Sight::Seen(alive) if case.facts.is_off(Mutant::ItemsUnknown) => {
+                        live::end(case.facts, &kind.policy(), (*id).clone(), alive, sighting, Reason::ScaledDown, draft)
+                    }
+                    _ => wait((*id).clone(), Reason::Blind { why: why.clone() }),
+                };
+                draft.push(case.facts, decision);
+            }
+            return;
+        }
+    };
+    kind.expand(items, wants);
     let start = draft.decisions.len();
     let (mut wanted, mut sighted) = (wants.iter().peekable(), group.iter().peekable());
     // Wants and sightings both ascend by cause, so one pass over both pairs them.
@@ -143,14 +173,23 @@ fn decide_object<'a>(case: &Case<'a>, wants: &mut Vec<Want<'a>>, group: &[Seen<'
         let seen = if order.is_ge() { sighted.next() } else { None };
         match (want, seen) {
             (Some(want), seen) => decide_wanted(case, want, seen.copied(), draft),
-            (None, Some((id, sighting))) => surplus(case, kind.policy(), id, sighting, draft),
+            (None, Some((id, sighting))) => surplus(case, items, id, sighting, draft),
             (None, None) => break,
         }
     }
     roll::take_turns(case, start, draft);
 }
 
-fn decide_wanted(case: &Case<'_>, want: &Want<'_>, seen: Option<Seen<'_>>, draft: &mut Draft) {
+/// The items that were seen of an object, or why they are not known.
+fn items_of<'a>(case: &Case<'a>, _: &ForEach) -> Result<&'a Items, Arc<str>> {
+    match case.facts.observed.items.get(&case.object.id) {
+        Some(Sight::Seen(items)) => Ok(items),
+        Some(Sight::Unreadable { why }) => Err(why.clone()),
+        Some(Sight::Absent) | None => Err("its items have not been listed yet".into()),
+    }
+}
+
+pub(super) fn decide_wanted(case: &Case<'_>, want: &Want<'_>, seen: Option<Seen<'_>>, draft: &mut Draft) {
     let (id, sighting) = match seen {
         Some((id, sighting)) => (id.clone(), Some(sighting)),
         None => (InstanceId { object: case.object.id.clone(), cause: want.cause.clone() }, None),
@@ -159,26 +198,70 @@ fn decide_wanted(case: &Case<'_>, want: &Want<'_>, seen: Option<Seen<'_>>, draft
         Some(Sight::Seen(alive))
             if alive.phase == Phase::Lingering && case.facts.is_off(Mutant::SpawnBesideLingering) =>
         {
-            absent(case, want.up, id, None, draft)
+            absent(case, want, id, None, draft)
         }
         Some(Sight::Seen(alive)) => live::decide(case, want.up, id, alive, sighting, draft),
         Some(Sight::Unreadable { .. }) if case.facts.is_off(Mutant::UnreadableIsGone) => {
-            absent(case, want.up, id, None, draft)
+            absent(case, want, id, None, draft)
         }
         Some(Sight::Unreadable { why }) => wait(id, Reason::Blind { why: why.clone() }),
-        Some(Sight::Absent) => absent(case, want.up, id, sighting.and_then(|s| s.refused.as_ref()), draft),
+        Some(Sight::Absent) => beside_twin(case, want, id, sighting, draft),
         None => match &case.facts.observed.coverage {
             Coverage::Partial { why } if !case.facts.is_off(Mutant::UnlistedIsGone) => {
                 wait(id, Reason::Blind { why: why.clone() })
             }
-            Coverage::Partial { .. } | Coverage::Whole => absent(case, want.up, id, None, draft),
+            Coverage::Partial { .. } | Coverage::Whole => beside_twin(case, want, id, None, draft),
         },
     };
     draft.push(case.facts, decision);
 }
 
+/// Nothing of ours is there. Where a stranger's process may count as it, none is started until that is known.
+fn beside_twin(
+    case: &Case<'_>,
+    want: &Want<'_>,
+    id: InstanceId,
+    sighting: Option<&Sighting>,
+    draft: &mut Draft,
+) -> Decision {
+    let refused = sighting.and_then(|sighting| sighting.refused.as_ref());
+    if want.up.adopt.is_none() || case.facts.is_off(Mutant::SpawnBesideTwin) {
+        return absent(case, want, id, refused, draft);
+    }
+    match sighting.map_or(&Twin::Unlooked, |sighting| &sighting.twin) {
+        Twin::None => absent(case, want, id, refused, draft),
+        Twin::Unlooked => {
+            let why = "nobody has looked for a process to adopt yet".into();
+            wait(id, Reason::Blind { why })
+        }
+        Twin::Unreadable { why } => wait(id, Reason::Blind { why: why.clone() }),
+        Twin::Many(members) => {
+            wait(id, Reason::Ambiguous { pids: members.iter().map(|member| member.proc.pid).collect() })
+        }
+        Twin::One(adopted) => adopt(case, id, adopted),
+    }
+}
+
+/// A process of somebody else counts as the instance, and is never touched.
+fn adopt(case: &Case<'_>, id: InstanceId, Adopted { member, revision }: &Adopted) -> Decision {
+    let proc = member.proc.clone();
+    let wanted = case.object.revision();
+    match revision.as_ref().map(|revision| case.object.compare(revision)) {
+        None => {
+            let action = Some(Action::Adopt { proc: proc.clone(), revision: wanted });
+            Decision { id, action, because: Reason::Adopted { proc } }
+        }
+        Some(RevisionMatch::Changed) if case.facts.is_off(Mutant::KillAdopted) => {
+            let action = Some(Action::EndTree { tree: [member.clone()].into(), signal: StopRule::TERM });
+            Decision { id, action, because: Reason::Drifted { proc } }
+        }
+        Some(RevisionMatch::Changed) => wait(id, Reason::Drifted { proc }),
+        Some(RevisionMatch::Same | RevisionMatch::UnknownVersion) => wait(id, Reason::Adopted { proc }),
+    }
+}
+
 /// Wanted and certainly not there.
-fn absent(case: &Case<'_>, up: &Up, id: InstanceId, refused: Option<&Refused>, draft: &mut Draft) -> Decision {
+fn absent(case: &Case<'_>, want: &Want<'_>, id: InstanceId, refused: Option<&Refused>, draft: &mut Draft) -> Decision {
     let facts = case.facts;
     if let Some(reason) = pause_reason(case, draft) {
         return wait(id, reason);
@@ -191,7 +274,7 @@ fn absent(case: &Case<'_>, up: &Up, id: InstanceId, refused: Option<&Refused>, d
         }
     }
     let Some(last) = facts.backoff.0.get(&id) else {
-        return spawn(case, up, id, 1, super::backoff::Streak::default());
+        return spawn(case, want, id, 1, super::backoff::Streak::default());
     };
     let standing = standing(case.object, &id.cause, last, facts.now);
     match &last.end {
@@ -200,18 +283,25 @@ fn absent(case: &Case<'_>, up: &Up, id: InstanceId, refused: Option<&Refused>, d
         }
         End::Ended { exit, .. }
             if !is_replaced(case, &id.cause, last)
-                && up.restart.is_over(exit)
+                && want.up.restart.is_over(exit)
                 && !facts.is_off(Mutant::CompletedAgain) =>
         {
             wait(id, Reason::Completed { exit: exit.clone() })
         }
-        End::Open | End::Ended { .. } => again(case, up, id, last, standing, draft),
+        End::Open | End::Ended { .. } => again(case, want, id, last, standing, draft),
     }
 }
 
 /// Its last attempt is over, and its restart rule asks for another.
-fn again(case: &Case<'_>, up: &Up, id: InstanceId, last: &Attempt, standing: Standing, draft: &mut Draft) -> Decision {
-    let facts = case.facts;
+fn again(
+    case: &Case<'_>,
+    want: &Want<'_>,
+    id: InstanceId,
+    last: &Attempt,
+    standing: Standing,
+    draft: &mut Draft,
+) -> Decision {
+    let (facts, up) = (case.facts, want.up);
     let due = fold(&id, last, &up.backoff, standing);
     let exit = match &last.end {
         End::Ended { exit, .. } => exit.clone(),
@@ -226,8 +316,12 @@ fn again(case: &Case<'_>, up: &Up, id: InstanceId, last: &Attempt, standing: Sta
     }
     let step = if facts.is_off(Mutant::SameAttempt) { 0 } else { 1 };
     let streak = if facts.is_off(Mutant::StreakForgotten) { super::backoff::Streak::default() } else { due.streak };
-    let decision = spawn(case, up, id, last.number.saturating_add(step), streak);
-    if due.crashed { Decision { because: Reason::Again { exit }, ..decision } } else { decision }
+    let decision = spawn(case, want, id, last.number.saturating_add(step), streak);
+    if due.crashed && decision.action.is_some() {
+        Decision { because: Reason::Again { exit }, ..decision }
+    } else {
+        decision
+    }
 }
 
 /// True when the end of `last` was not its own doing, so the restart rule has no say.
@@ -253,14 +347,24 @@ pub(super) fn is_restart_asked(overrides: &Overrides, cause: &Cause, attempt: u3
     overrides.restart.get(cause).is_some_and(|until| attempt <= *until)
 }
 
-fn spawn(case: &Case<'_>, up: &Up, id: InstanceId, attempt: u32, streak: super::backoff::Streak) -> Decision {
+/// A start, once what it needs is there.
+fn spawn(case: &Case<'_>, want: &Want<'_>, id: InstanceId, attempt: u32, streak: super::backoff::Streak) -> Decision {
+    if let Some((need, is)) = needs::unmet(case)
+        && !case.facts.is_off(Mutant::IgnoreNeeds)
+    {
+        return wait(id, Reason::NeedsWait { need, is });
+    }
+    let launch = match want.item {
+        Some(item) => Arc::new(want.up.launch.for_item(item, want.cause)),
+        None => want.up.launch.clone(),
+    };
     let spawn = Spawn {
         attempt,
         uid: case.object.uid.clone(),
         revision: case.object.revision(),
         streak,
-        launch: up.launch.clone(),
-        policy: up.policy,
+        launch,
+        policy: want.up.policy.clone(),
     };
     Decision { id, action: Some(Action::Spawn(Box::new(spawn))), because: Reason::Missing }
 }
@@ -282,14 +386,27 @@ pub(super) fn pause_reason(case: &Case<'_>, draft: &mut Draft) -> Option<Reason>
 }
 
 /// Seen under an object that no longer wants this instance.
-fn surplus(case: &Case<'_>, policy: super::plan::Policy, id: &InstanceId, sighting: &Sighting, draft: &mut Draft) {
+fn surplus(case: &Case<'_>, items: Option<&Items>, id: &InstanceId, sighting: &Sighting, draft: &mut Draft) {
+    let Spec::Known(kind) = &case.object.spec else { return };
+    let now = case.facts.now.boot;
     let decision = match (&sighting.sight, &case.facts.desired.coverage) {
         (Sight::Absent, _) => return,
         (Sight::Unreadable { why }, _) | (Sight::Seen(_), Coverage::Partial { why }) => {
             wait(id.clone(), Reason::Blind { why: why.clone() })
         }
         (Sight::Seen(alive), Coverage::Whole) => {
-            live::end(case.facts, policy, id.clone(), alive, sighting, Reason::ScaledDown, draft)
+            // An item that comes back at once, as in a replaced file, was never gone.
+            let gone = items.map(|items| items.gone.get(&id.cause).copied().unwrap_or(now));
+            match gone.map(|gone| gone.after(ITEM_GONE_AFTER)) {
+                Some(until) if now < until && !case.facts.is_off(Mutant::ItemGoneAtOnce) => {
+                    draft.wake(until);
+                    wait(id.clone(), Reason::ItemGone { until })
+                }
+                gone => {
+                    let reason = gone.map_or(Reason::ScaledDown, |until| Reason::ItemGone { until });
+                    live::end(case.facts, &kind.policy(), id.clone(), alive, sighting, reason, draft)
+                }
+            }
         }
     };
     draft.push(case.facts, decision);
@@ -303,17 +420,29 @@ fn unclaimed(facts: &Facts<'_>, id: &InstanceId, sighting: &Sighting, draft: &mu
         coverage => coverage,
     };
     let decision = match (&sighting.sight, tombstone, coverage) {
+        (Sight::Absent, Some(stone), Coverage::Whole) if stone.ends_adopted => {
+            let Twin::One(Adopted { member, .. }) = &sighting.twin else { return };
+            live::end_tree(
+                facts,
+                stone.policy.stop,
+                id.clone(),
+                &[member.clone()].into(),
+                sighting,
+                Reason::Deleted,
+                draft,
+            )
+        }
         (Sight::Absent, _, _) => return,
         (Sight::Seen(alive), None, _) if facts.is_off(Mutant::KillStrays) => {
             let policy = super::plan::Policy::DEFAULT;
-            live::end(facts, policy, id.clone(), alive, sighting, Reason::Deleted, draft)
+            live::end(facts, &policy, id.clone(), alive, sighting, Reason::Deleted, draft)
         }
         // Its object may be among those that could not be read.
         (Sight::Unreadable { why }, _, _) | (Sight::Seen(_), _, Coverage::Partial { why }) => {
             wait(id.clone(), Reason::Blind { why: why.clone() })
         }
         (Sight::Seen(alive), Some(stone), Coverage::Whole) => {
-            live::end(facts, stone.policy, id.clone(), alive, sighting, Reason::Deleted, draft)
+            live::end(facts, &stone.policy, id.clone(), alive, sighting, Reason::Deleted, draft)
         }
         (Sight::Seen(_), None, Coverage::Whole) => wait(id.clone(), Reason::Stray),
     };

@@ -45,6 +45,10 @@ pub struct Tombstone {
     pub generation: u64,
     /// How its instances were to be stopped.
     pub policy: super::plan::Policy,
+    /// What it needed: its processes are stopped before those of these.
+    pub needs: Vec<ObjectRef>,
+    /// A person asked for processes that somebody else started to be ended, too.
+    pub ends_adopted: bool,
 }
 
 /// One object after parsing.

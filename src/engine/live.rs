@@ -4,6 +4,7 @@
 //! The surprise: nothing is ever started while anything of the instance is left; a stop that does not begin is first
 //! waited for, then done without the shim.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::Mutant;
@@ -11,8 +12,10 @@ use super::converge::{Case, Draft, Facts, is_restart_asked, pause_reason, wait};
 use super::desired::RevisionMatch;
 use super::expand::Up;
 use super::name::InstanceId;
+use super::needs;
 use super::observed::{Alive, Member, Phase, Sighting};
-use super::plan::{Action, Decision, Policy, Reason, StopRule};
+use super::plan::{Action, Decision, Policy, Reason, StopRule, Told};
+use super::probe::{Health, Readiness};
 use super::time::BootTime;
 
 /// How long a process lives until it counts as ready, where no probe says more.
@@ -38,29 +41,32 @@ pub(super) fn decide(
 ) -> Decision {
     let facts = case.facts;
     let (Some(sighting), true) = (sighting, is_whole_process(alive.phase)) else {
-        return passing(facts, up.policy, id, alive, sighting, draft);
+        return passing(facts, &up.policy, id, alive, sighting, draft);
     };
     if let Some(reason) = pause_reason(case, draft) {
-        return end(facts, up.policy, id, alive, sighting, reason, draft);
+        return end(facts, &up.policy, id, alive, sighting, reason, draft);
     }
     if sighting.stop_asked.is_some() {
-        return end(facts, up.policy, id, alive, sighting, Reason::Stopping, draft);
+        return end(facts, &up.policy, id, alive, sighting, Reason::Stopping, draft);
     }
     let match_of = case.object.compare(&alive.revision);
     let is_foreign_killed = match_of == RevisionMatch::UnknownVersion && facts.is_off(Mutant::ForeignIsChanged);
     let is_asked = is_restart_asked(&case.object.overrides, &id.cause, alive.attempt)
         || (facts.is_off(Mutant::RestartForEver) && !case.object.overrides.restart.is_empty());
-    let is_ready = is_ready(alive, facts.now.boot);
+    let is_ready = is_ready(facts, up, alive, &sighting.health);
     if match_of == RevisionMatch::Changed || is_foreign_killed || is_asked {
         if is_ready {
             // Healthy ones go in turn; `roll` turns one of these into a stop.
             return wait(id, Reason::RollWaits);
         }
         let reason = if is_asked { Reason::RestartAsked } else { Reason::Changed { from: alive.revision.clone() } };
-        return end(facts, up.policy, id, alive, sighting, reason, draft);
+        return end(facts, &up.policy, id, alive, sighting, reason, draft);
     }
-    if sighting.policy != Some(up.policy) || facts.is_off(Mutant::PolicyAgain) {
-        let action = Action::SetPolicy { shim: alive.shim.clone(), policy: up.policy };
+    if let Some(said) = failing(facts, up, alive, &sighting.health) {
+        return end(facts, &up.policy, id, alive, sighting, Reason::Unhealthy { said }, draft);
+    }
+    if sighting.policy.as_ref() != Some(&up.policy) || facts.is_off(Mutant::PolicyAgain) {
+        let action = Action::SetPolicy { shim: alive.shim.clone(), policy: up.policy.clone() };
         return Decision { id, action: Some(action), because: Reason::PolicyChanged };
     }
     if is_ready {
@@ -70,17 +76,54 @@ pub(super) fn decide(
     if alive.phase == Phase::Frozen {
         return wait(id, Reason::Frozen);
     }
-    let at = ready_at(alive);
+    let Readiness::After(delay) = up.probes.readiness() else {
+        return wait(id, unready(up, alive, &sighting.health));
+    };
+    let at = ready_at(alive, delay);
     if alive.phase == Phase::Running {
         draft.wake(at);
     }
     wait(id, Reason::NotReadyYet { at })
 }
 
-/// True when it has lived for long enough; to the nanosecond, whenever somebody looks.
-#[must_use]
-pub fn is_ready(alive: &Alive, now: BootTime) -> bool {
-    alive.phase == Phase::Running && alive.since.after(READY_AFTER) <= now
+/// True when it counts as ready: to the nanosecond, whenever somebody looks.
+pub(super) fn is_ready(facts: &Facts<'_>, up: &Up, alive: &Alive, health: &Health) -> bool {
+    if alive.phase != Phase::Running {
+        return false;
+    }
+    match up.probes.readiness() {
+        Readiness::After(delay) => alive.since.after(delay) <= facts.now.boot,
+        Readiness::Probed if facts.is_off(Mutant::ReadyUnproven) => alive.since.after(READY_AFTER) <= facts.now.boot,
+        Readiness::Probed if is_told_by_shim(up) => alive.is_told,
+        Readiness::Probed => match &health.ready {
+            Some(evidence) if evidence.is_of(alive) => evidence.is_pass,
+            Some(_) | None => health.is_found,
+        },
+    }
+}
+
+/// True when its shim says whether it is ready.
+pub(super) fn is_told_by_shim(up: &Up) -> bool {
+    up.policy.told != Told::AtOnce
+}
+
+/// What its liveness probe says against it, if that was asked of this very process.
+fn failing(facts: &Facts<'_>, up: &Up, alive: &Alive, health: &Health) -> Option<Arc<str>> {
+    let evidence = health.live.as_ref().filter(|evidence| !evidence.is_pass)?;
+    let counts = evidence.is_of(alive) || facts.is_off(Mutant::OldEvidence);
+    // One that somebody froze answers nothing, and is theirs to thaw.
+    let is_asked = alive.phase == Phase::Running && up.probes.live.is_some();
+    (counts && is_asked).then(|| evidence.said.clone())
+}
+
+fn unready(up: &Up, alive: &Alive, health: &Health) -> Reason {
+    let (said, has_passed): (Arc<str>, bool) = match (&up.policy.told, &health.ready) {
+        (Told::ByLog(text), _) => (format!("its output has not shown {text:?} yet").into(), false),
+        (Told::ByNotify, _) => ("it has not sent READY=1 yet".into(), false),
+        (Told::AtOnce, Some(evidence)) if evidence.is_of(alive) => (evidence.said.clone(), evidence.has_passed),
+        (Told::AtOnce, Some(_) | None) => ("it has not been probed yet".into(), false),
+    };
+    Reason::Unready { said, has_passed }
 }
 
 /// True when a shim is up and the payload is not on its way out.
@@ -92,15 +135,15 @@ fn is_whole_process(phase: Phase) -> bool {
 }
 
 /// When to look whether it is ready, rounded up.
-fn ready_at(alive: &Alive) -> BootTime {
-    let exact = alive.since.after(READY_AFTER).nanos();
+fn ready_at(alive: &Alive, delay: Duration) -> BootTime {
+    let exact = alive.since.after(delay).nanos();
     BootTime::from_nanos(exact.div_ceil(READY_STEP_NANOS).saturating_mul(READY_STEP_NANOS))
 }
 
 /// On its way in or out, whatever is wanted of it.
 fn passing(
     facts: &Facts<'_>,
-    policy: Policy,
+    policy: &Policy,
     id: InstanceId,
     alive: &Alive,
     sighting: Option<&Sighting>,
@@ -118,7 +161,7 @@ fn passing(
 /// Ends an instance, or waits for an end that is under way.
 pub(super) fn end(
     facts: &Facts<'_>,
-    policy: Policy,
+    policy: &Policy,
     id: InstanceId,
     alive: &Alive,
     sighting: &Sighting,
@@ -136,8 +179,12 @@ pub(super) fn end(
             if facts.is_off(Mutant::KillsAnother) {
                 shim.started += 1;
             }
+            if let Some(dependent) = needs::stops_after(facts, &id.object, &reason, draft) {
+                return wait(id, Reason::StopWaits { dependent });
+            }
             draft.wake(facts.now.boot.after(STOP_BEGINS_WITHIN));
-            Decision { id, action: Some(Action::Stop { shim, policy }), because: reason }
+            let failing = if let Reason::Unhealthy { said } = &reason { Some(said.clone()) } else { None };
+            Decision { id, action: Some(Action::Stop { shim, policy: policy.clone(), failing }), because: reason }
         }
         (Phase::Starting | Phase::Running | Phase::Frozen | Phase::Stopping, Some(asked)) => {
             // A stop that has begun takes its grace; a shim that hangs after that is passed by like one that never began.
@@ -161,7 +208,7 @@ pub(super) fn end(
 }
 
 /// Signals a tree directly: the stop signal once, KILL when the grace is over.
-fn end_tree(
+pub(super) fn end_tree(
     facts: &Facts<'_>,
     stop: StopRule,
     id: InstanceId,

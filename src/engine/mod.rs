@@ -11,10 +11,13 @@ pub mod desired;
 pub mod expand;
 pub mod live;
 pub mod name;
+pub mod needs;
 pub mod observed;
 pub mod plan;
+pub mod probe;
 pub mod roll;
 pub mod time;
+pub mod words;
 
 pub use audit::{Mutant, audit};
 pub use backoff::{Backoff, BackoffRule};

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::desired::Coverage;
-use super::name::{InstanceId, ProcId, Revision};
+use super::expand::Items;
+use super::name::{InstanceId, ObjectRef, ProcId, Revision};
 use super::plan::Policy;
+use super::probe::Health;
 use super::time::BootTime;
 
 /// What was seen of one thing.
@@ -34,13 +36,15 @@ pub struct Observed {
     /// Instances with a shim, a tree, a held lock, or something in flight. One not listed is absent when the coverage
     /// is whole, and unknown otherwise.
     pub sightings: BTreeMap<InstanceId, Sighting>,
+    /// The items of objects that want one instance per item; one that is not listed is unknown.
+    pub items: BTreeMap<ObjectRef, Sight<Items>>,
 }
 
 impl Observed {
     /// A whole listing of nothing.
     #[must_use]
     pub fn empty() -> Observed {
-        Observed { coverage: Coverage::Whole, sightings: BTreeMap::new() }
+        Observed { coverage: Coverage::Whole, sightings: BTreeMap::new(), items: BTreeMap::new() }
     }
 }
 
@@ -57,13 +61,53 @@ pub struct Sighting {
     pub tree_asked: Option<BootTime>,
     /// The last try to start it came to nothing, and left no record to wait by.
     pub refused: Option<Refused>,
+    /// What its probes said.
+    pub health: Health,
+    /// Who else could be it.
+    pub twin: Twin,
+}
+
+/// What was seen of processes that somebody else started and that could be an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Twin {
+    /// Nobody has looked.
+    #[default]
+    Unlooked,
+    /// There is none.
+    None,
+    /// This one.
+    One(Adopted),
+    /// These; nobody can say which.
+    Many(Arc<[Member]>),
+    /// It cannot be told.
+    Unreadable {
+        /// Why not.
+        why: Arc<str>,
+    },
+}
+
+/// A process that somebody else started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// Which.
+    pub member: Member,
+    /// What was wanted when it was first seen; none before that is written down.
+    pub revision: Option<Revision>,
 }
 
 impl Sighting {
     /// A sighting with nothing beside the process itself.
     #[must_use]
     pub fn of(sight: Sight<Alive>) -> Sighting {
-        Sighting { sight, policy: None, stop_asked: None, tree_asked: None, refused: None }
+        Sighting {
+            sight,
+            policy: None,
+            stop_asked: None,
+            tree_asked: None,
+            refused: None,
+            health: Health::default(),
+            twin: Twin::default(),
+        }
     }
 }
 
@@ -91,6 +135,8 @@ pub struct Alive {
     pub since: BootTime,
     /// What it is doing.
     pub phase: Phase,
+    /// Its shim waits no more for a word that it is ready.
+    pub is_told: bool,
     /// Its processes at the last look, each verified, the shim left out. Filled for [`Phase::Lingering`] and when a
     /// stop has been asked.
     pub tree: Arc<[Member]>,

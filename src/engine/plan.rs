@@ -5,14 +5,14 @@
 //! that is needed to carry it out.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::{Exit, Streak};
-use super::name::{InstanceId, ProcId, Revision};
+use super::expand::{Item, Need};
+use super::name::{Cause, InstanceId, ObjectRef, ProcId, Revision};
 use super::observed::Member;
-use super::time::{BootTime, Span, Timestamp};
+use super::time::{BootTime, Timestamp};
 
 /// The most actions one plan holds; the rest wait for the next pass.
 pub const ACTIONS_MAX: usize = 4096;
@@ -50,6 +50,15 @@ pub enum Action {
         shim: ProcId,
         /// How the tree is stopped; written to the policy file first.
         policy: Policy,
+        /// What its liveness probe said: this stop is a failure of the service and counts as a crash.
+        failing: Option<Arc<str>>,
+    },
+    /// Write down that a process somebody else started counts as this instance.
+    Adopt {
+        /// The process.
+        proc: ProcId,
+        /// The revision that was wanted when it was first seen.
+        revision: Revision,
     },
     /// Signal a tree that has no working shim.
     EndTree {
@@ -97,7 +106,23 @@ pub struct Launch {
     /// The folder it starts in, absolute.
     pub dir: Arc<str>,
     /// What its environment has beside the base.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, EnvValue>,
+    /// Files of `NAME=value` lines, absolute; a later one wins, and `env` over all of them.
+    pub env_files: Vec<String>,
+    /// What it gets of the controller's own environment.
+    pub inherit: Inherit,
+    /// Who it runs as: a name or a number.
+    pub user: Option<String>,
+    /// Its group: a name or a number.
+    pub group: Option<String>,
+    /// The mode bits its new files do not get.
+    pub umask: Option<u32>,
+    /// What it may use.
+    pub limits: Limits,
+    /// What its standard input is.
+    pub stdin: Stdin,
+    /// It is given a socket to tell of itself (`sd_notify`).
+    pub is_notified: bool,
 }
 
 /// A command as written.
@@ -109,18 +134,159 @@ pub enum Command {
     Line(String),
 }
 
+/// The value of a variable, or where it comes from at each start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvValue {
+    /// As written.
+    Literal(String),
+    /// The controller's variable of this name.
+    FromEnv(String),
+    /// What this file holds, absolute; one newline at its end left out.
+    FromFile(String),
+    /// What this command prints; one newline at its end left out.
+    FromCommand(Vec<String>),
+}
+
+/// What a process gets of the controller's own environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Inherit {
+    /// Nothing but the base.
+    #[default]
+    Nothing,
+    /// These variables, where they are set.
+    Named(Vec<String>),
+    /// All of it.
+    Everything,
+}
+
+/// What a process may use; `None` is not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of the whole tree in bytes.
+    pub memory: Option<u64>,
+    /// Processor time of the whole tree, in thousandths of one core.
+    pub cpu_milli: Option<u32>,
+    /// Processes of the whole tree.
+    pub processes: Option<u64>,
+    /// Open files of each process.
+    pub files: Option<u64>,
+    /// Bytes of the largest file it may write.
+    pub file_size: Option<u64>,
+    /// Bytes of a core dump.
+    pub core: Option<u64>,
+    /// Bytes of the stack.
+    pub stack: Option<u64>,
+    /// From -20, served first, to 19, served last.
+    pub nice: Option<i32>,
+    /// From -1000, spared, to 1000, killed first when memory runs out.
+    pub oom_score: Option<i32>,
+}
+
+/// What the standard input of a process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdin {
+    /// `/dev/null`.
+    #[default]
+    Null,
+    /// A pipe that its shim holds.
+    Pipe,
+    /// A terminal that its shim holds; its output goes there, too.
+    Tty,
+}
+
+impl Launch {
+    /// A command in a folder, and nothing special about it.
+    #[must_use]
+    pub fn new(command: Command, dir: &str) -> Launch {
+        Launch {
+            command,
+            dir: dir.into(),
+            env: BTreeMap::new(),
+            env_files: Vec::new(),
+            inherit: Inherit::Nothing,
+            user: None,
+            group: None,
+            umask: None,
+            limits: Limits::default(),
+            stdin: Stdin::Null,
+            is_notified: false,
+        }
+    }
+
+    /// The same for one item: `{item}`, `{stem}` and `{name}` stand for data in the words of an argument list and in
+    /// values of the environment, and nowhere else.
+    #[must_use]
+    pub fn for_item(&self, item: &Item, cause: &Cause) -> Launch {
+        let fill = |text: &String| item.fill(text, cause);
+        let mut launch = self.clone();
+        if let Command::Argv(argv) = &mut launch.command {
+            argv.iter_mut().for_each(|word| *word = fill(word));
+        }
+        for value in launch.env.values_mut() {
+            if let EnvValue::Literal(text) = value {
+                *text = fill(text);
+            }
+        }
+        launch
+    }
+}
+
+impl Item {
+    /// `text` with `{item}`, `{stem}` and `{name}` replaced, in one go: what an item holds is never replaced again.
+    #[must_use]
+    pub fn fill(&self, text: &str, cause: &Cause) -> String {
+        let mut filled = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find('{') {
+            let (before, from) = rest.split_at(at);
+            filled.push_str(before);
+            let name = cause.to_string();
+            let known = [("{item}", &*self.text), ("{stem}", &*self.stem), ("{name}", name.as_str())];
+            match known.iter().find(|(mark, _)| from.starts_with(mark)) {
+                Some((mark, value)) => {
+                    filled.push_str(value);
+                    rest = from.get(mark.len()..).unwrap_or_default();
+                }
+                None => {
+                    filled.push('{');
+                    rest = from.get(1..).unwrap_or_default();
+                }
+            }
+        }
+        filled.push_str(rest);
+        filled
+    }
+}
+
 /// What applies to a running process without a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// How it is stopped.
     pub stop: StopRule,
     /// How much of its output is kept.
     pub log: LogLimits,
+    /// What its shim waits for before it calls it ready.
+    pub told: Told,
+    /// The longest silence of its `WATCHDOG=1`; longer, and its shim ends it as failed.
+    pub watchdog: Option<Duration>,
+}
+
+/// What a shim waits for before it calls its process ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing.
+    #[default]
+    AtOnce,
+    /// This text in a line of output.
+    ByLog(Arc<str>),
+    /// `READY=1` on its socket.
+    ByNotify,
 }
 
 impl Policy {
     /// TERM, 10 s, five files of 50 MiB.
-    pub const DEFAULT: Policy = Policy { stop: StopRule::DEFAULT, log: LogLimits::DEFAULT };
+    pub const DEFAULT: Policy =
+        Policy { stop: StopRule::DEFAULT, log: LogLimits::DEFAULT, told: Told::AtOnce, watchdog: None };
 }
 
 /// How a tree is stopped.
@@ -209,6 +375,22 @@ pub enum Reason {
     Vanished,
     /// Something about how it is stopped or logged has changed.
     PolicyChanged,
+    /// It runs, and its readiness probe has not passed.
+    Unready { said: Arc<str>, has_passed: bool },
+    /// Its liveness probe failed.
+    Unhealthy { said: Arc<str> },
+    /// It needs something that is not as far as it should be.
+    NeedsWait { need: Need, is: Lacking },
+    /// It is to be stopped after what needs it.
+    StopWaits { dependent: ObjectRef },
+    /// A process somebody else started counts as it.
+    Adopted { proc: ProcId },
+    /// The same, and what is wanted has changed since.
+    Drifted { proc: ProcId },
+    /// More than one process could be it.
+    Ambiguous { pids: Vec<u32> },
+    /// Its item is gone; it is stopped at `until`, unless the item comes back.
+    ItemGone { until: BootTime },
     /// It could not be told whether it runs.
     Blind { why: Arc<str> },
     /// It could not be started, and no attempt was recorded.
@@ -230,6 +412,8 @@ pub enum State {
     Paused,
     Waiting,
     Backoff,
+    Drifted,
+    Ambiguous,
     Stray,
     Frozen,
     Lingering,
@@ -245,8 +429,15 @@ impl Decision {
     pub fn state(&self) -> State {
         match &self.because {
             Reason::Healthy | Reason::ForeignRevision | Reason::RollWaits => State::Ready,
-            Reason::PolicyChanged => State::Running,
-            Reason::Missing | Reason::Again { .. } | Reason::NotReadyYet { .. } | Reason::Starting => State::Starting,
+            Reason::Adopted { .. } => State::Ready,
+            Reason::PolicyChanged | Reason::Unready { has_passed: true, .. } => State::Running,
+            Reason::Drifted { .. } => State::Drifted,
+            Reason::Ambiguous { .. } => State::Ambiguous,
+            Reason::Missing
+            | Reason::Again { .. }
+            | Reason::NotReadyYet { .. }
+            | Reason::Unready { has_passed: false, .. }
+            | Reason::Starting => State::Starting,
             Reason::Frozen => State::Frozen,
             Reason::BackingOff { .. } | Reason::Vanished => State::Backoff,
             Reason::GaveUp { .. } => State::GaveUp,
@@ -259,87 +450,26 @@ impl Decision {
             | Reason::RestartAsked
             | Reason::Deleted
             | Reason::ScaledDown
+            | Reason::Unhealthy { .. }
+            | Reason::StopWaits { .. }
+            | Reason::ItemGone { .. }
             | Reason::Stopping
             | Reason::ShimStuck => State::Stopping,
             Reason::Stray => State::Stray,
             Reason::Lingering => State::Lingering,
             Reason::Blind { .. } => State::Unknown,
-            Reason::Refused { .. } | Reason::PlanFull => State::Waiting,
+            Reason::Refused { .. } | Reason::NeedsWait { .. } | Reason::PlanFull => State::Waiting,
         }
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Exit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Exit::Code(code) => write!(f, "exit {code}"),
-            Exit::Signal(signal) => write!(f, "signal {signal}"),
-            Exit::NotStarted(why) => write!(f, "not started: {why}"),
-            Exit::Lost => f.write_str("exit unknown"),
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Reason::Missing => f.write_str("it is wanted and does not run"),
-            Reason::Again { exit } => {
-                let verb = if exit.is_ok() { "ended" } else { "crashed" };
-                write!(f, "it {verb} ({exit}) and is started again")
-            }
-            Reason::Healthy => f.write_str("it runs as wanted"),
-            Reason::NotReadyYet { .. } => f.write_str("it has just been started"),
-            Reason::Starting => f.write_str("its start is under way"),
-            Reason::Frozen => f.write_str("it is frozen by a signal and counts as alive; kill -CONT thaws it"),
-            Reason::ForeignRevision => {
-                f.write_str("it runs; another version of setpoint started it, so its revision counts as unchanged")
-            }
-            Reason::BackingOff { exit, deaths, .. } => {
-                let verb = if exit.is_ok() { "ended" } else { "crashed" };
-                write!(f, "it {verb} ({exit})")?;
-                if *deaths > 1 { write!(f, ", {deaths} times in a row") } else { Ok(()) }
-            }
-            Reason::GaveUp { deaths, exit } => {
-                let times = if *deaths == 1 { "once".to_owned() } else { format!("{deaths} times in a row") };
-                write!(f, "it crashed {times}, last with {exit}; edit it or restart it to try again")
-            }
-            Reason::Completed { exit } => write!(f, "it ended ({exit}) and its restart rule asks for no more"),
-            Reason::Paused { by, reason, .. } => match reason {
-                Some(reason) => write!(f, "{by} paused it: {reason}"),
-                None => write!(f, "{by} paused it"),
-            },
-            Reason::Changed { .. } => f.write_str("its manifest has changed"),
-            Reason::RollWaits => f.write_str("it is to be replaced; its turn comes when the others are ready"),
-            Reason::RollHalted => {
-                f.write_str("it is to be replaced, but its successor crashed, so it is kept until the next edit")
-            }
-            Reason::RestartAsked => f.write_str("a restart was asked for"),
-            Reason::Deleted => f.write_str("its object was deleted"),
-            Reason::ScaledDown => f.write_str("fewer replicas are wanted"),
-            Reason::Stray => f.write_str("no object of this home explains it, so it is left alone"),
-            Reason::Stopping => f.write_str("it is being stopped"),
-            Reason::ShimStuck => {
-                f.write_str("its shim does not get on with stopping it, so its processes are ended directly")
-            }
-            Reason::Lingering => f.write_str("its shim was killed and its processes live on"),
-            Reason::Vanished => f.write_str("it vanished without an exit"),
-            Reason::PolicyChanged => f.write_str("how it is stopped or logged has changed"),
-            Reason::Blind { why } => write!(f, "too little is known to do anything: {why}"),
-            Reason::Refused { why, .. } => write!(f, "it could not be started: {why}"),
-            Reason::PlanFull => f.write_str("too many things are to be done at once; it comes next"),
-        }
-    }
-}
-
-impl fmt::Display for StopRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "signal {}, KILL after {}", self.signal, Span(self.grace))
-    }
+/// What a need lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// There is no such object.
+    Object,
+    /// It wants no process.
+    Processes,
+    /// One of its instances is not as far; its state.
+    Instance(State),
 }

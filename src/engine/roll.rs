@@ -73,5 +73,5 @@ fn stop(case: &Case<'_>, id: &InstanceId) -> Option<(Action, Reason)> {
     let is_changed = case.object.compare(revision) == RevisionMatch::Changed;
     let reason =
         if is_asked && !is_changed { Reason::RestartAsked } else { Reason::Changed { from: revision.clone() } };
-    Some((Action::Stop { shim: shim.clone(), policy: kind.policy() }, reason))
+    Some((Action::Stop { shim: shim.clone(), policy: kind.policy(), failing: None }, reason))
 }

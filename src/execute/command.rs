@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::engine::InstanceId;
-use crate::engine::plan::{Command, Launch};
+use crate::engine::plan::{Command, EnvValue, Launch};
 use crate::home::Home;
 
 /// What the base environment takes over from the controller's own.
@@ -58,7 +58,10 @@ fn is_plain(line: &str) -> bool {
 #[must_use]
 pub fn environment(home: &Home, id: &InstanceId, attempt: u32, launch: &Launch) -> BTreeMap<String, String> {
     let mut env = base();
-    env.extend(launch.env.clone());
+    env.extend(launch.env.iter().filter_map(|(name, value)| match value {
+        EnvValue::Literal(text) => Some((name.clone(), text.clone())),
+        EnvValue::FromEnv(_) | EnvValue::FromFile(_) | EnvValue::FromCommand(_) => None,
+    }));
     env.extend(markers(home, id, attempt));
     env
 }

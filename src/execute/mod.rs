@@ -3,6 +3,7 @@
 //! In: one action with everything it needs. Out: what came of it. Not here: choosing.
 //! The surprise: nothing here waits for a process. A start is answered over a pipe, an end by a pidfd.
 
+pub mod adopted;
 pub mod command;
 pub mod limits;
 pub mod lost;

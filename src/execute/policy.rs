@@ -26,8 +26,8 @@ pub fn written(policy: &Policy) -> policy::Policy {
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub fn write_if_new(folder: &Path, policy: &Policy) -> io::Result<()> {
-    if records::policy(folder) == Some(*policy) {
+pub fn write_if_new(folder: &Path, policy: &Policy, _failing: Option<&str>) -> io::Result<()> {
+    if records::policy(folder).as_ref() == Some(policy) {
         return Ok(());
     }
     policy::write_atomic(File::open(folder)?, &written(policy))

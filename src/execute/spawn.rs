@@ -54,7 +54,7 @@ impl Starter {
         let folder = self.home.records(id);
         std::fs::create_dir_all(&folder)?;
         // The shim has its policy with its orders; the file is for later changes, and may fail without harm.
-        _ = policy::write_if_new(&folder, &spawn.policy);
+        _ = policy::write_if_new(&folder, &spawn.policy, None);
         let orders = self.orders(id, &folder, spawn, generation)?;
         let (answer, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&answer, true)?;

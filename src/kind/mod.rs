@@ -5,6 +5,7 @@
 //! The surprise: parser, schemas, `explain` and completions are all derived from [`KINDS`], so a new kind is one file
 //! and one line here, and a new field is one line in the struct of its kind.
 
+pub mod address;
 pub mod schema;
 pub mod service;
 pub mod units;
@@ -49,6 +50,9 @@ pub struct KindDef {
     pub effect: fn(&str) -> Effect,
     /// Fields that hold a path relative to the manifest's folder; the folder itself where they are missing.
     pub paths: &'static [&'static str],
+    /// Fields that may hold paths of files, relative to the manifest's folder, as steps with `*` for any key: text, or a
+    /// list of text.
+    pub files: &'static [&'static str],
     /// Maps whose scalars are text, whatever they look like: `1.10` stays `1.10`.
     pub texts: &'static [&'static str],
     /// Fields that are planned and not there yet.
@@ -90,6 +94,17 @@ pub struct Parsed {
     /// The canonical spec: units in their shortest form and defaults left out, so that two specs that mean the same
     /// are equal. This is what is stored, compared and printed; reading it gives itself.
     pub spec: Value,
+    /// Other objects it names, each with its place.
+    pub references: Vec<Reference>,
+}
+
+/// Another object that a spec names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The way to where it is named, as in [`FieldError::path`].
+    pub path: Vec<String>,
+    /// Which.
+    pub object: crate::engine::ObjectRef,
 }
 
 /// One thing that is wrong with one field of a spec.

@@ -36,6 +36,14 @@ fn tidy(schema: &mut Schema) {
         let joined = text.replace('\n', " ");
         schema.insert("description".to_owned(), Value::String(joined));
     }
+    // A field that may be left out is left out, not written as null.
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|kind| kind.as_str() != Some("null"));
+        if let [one] = types.as_slice() {
+            let one = one.clone();
+            schema.insert("type".to_owned(), one);
+        }
+    }
     if schema.get("type").and_then(Value::as_str) == Some("integer") {
         schema.remove("format");
     }

@@ -23,7 +23,8 @@ pub struct Wrong {
 }
 
 impl Wrong {
-    fn new(what: impl Into<String>, help: impl Into<String>) -> Wrong {
+    /// This is wrong, and that is to be written.
+    pub fn new(what: impl Into<String>, help: impl Into<String>) -> Wrong {
         Wrong { what: what.into(), help: help.into() }
     }
 }
@@ -43,6 +44,8 @@ pub fn complaint(x_type: &str, text: &str) -> Option<Wrong> {
         "duration" => text.parse::<Duration>().err(),
         "size" => text.parse::<Size>().err(),
         "signal" => text.parse::<Signal>().err(),
+        "http" => text.parse::<super::address::HttpAddress>().err(),
+        "tcp" => text.parse::<super::address::TcpAddress>().err(),
         _ => None,
     }
 }
@@ -327,6 +330,38 @@ fn factor_schema(schema: &mut Schema) {
     });
 }
 
+/// A number of cores with at most three decimals, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(inline, transform = cores_schema)]
+pub struct Cores(pub u32);
+
+impl Serialize for Cores {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Factor(self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cores {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Cores, D::Error> {
+        let number = f64::deserialize(deserializer)?;
+        if !(0.01..=1000.0).contains(&number) {
+            return Err(de::Error::custom("cores are a number from 0.01 to 1000"));
+        }
+        // In range, so the cast neither wraps nor saturates.
+        Ok(Cores((number * 1000.0).round() as u32))
+    }
+}
+
+fn cores_schema(schema: &mut Schema) {
+    *schema = json_schema!({
+        "type": "number",
+        "minimum": 0.01,
+        "maximum": 1000,
+        "examples": [0.5, 2],
+        "x-rule": "it counts cores: 0.01 to 1000",
+    });
+}
+
 /// Text that may be written as a number or a boolean, as values of environment variables are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[schemars(inline, transform = text_schema)]
@@ -345,7 +380,7 @@ impl<'de> Deserialize<'de> for Text {
 }
 
 fn text_schema(schema: &mut Schema) {
-    *schema = json_schema!({ "type": ["string", "number", "boolean"], "x-rule": "it takes text", "x-later": ["fromCommand", "fromEnv", "fromFile"] });
+    *schema = json_schema!({ "type": ["string", "number", "boolean"], "x-rule": "it takes text" });
 }
 
 /// Reads a whole number that fits 32 bits, also when it is written `2.0` or `1e3`.

@@ -154,6 +154,45 @@ fn resolve(subject: &Subject<'_>, spec: &mut Value, findings: &mut Findings) {
         }
         fields.insert((*name).to_owned(), Value::String(absolute(subject.folder, written)));
     }
+    for pattern in subject.def.files {
+        let steps: Vec<&str> = pattern.split('.').collect();
+        resolve_file(subject, spec, &steps, &mut Vec::new(), findings);
+    }
+}
+
+/// Makes the paths at the end of these steps absolute; `*` stands for every key.
+fn resolve_file(
+    subject: &Subject<'_>,
+    value: &mut Value,
+    steps: &[&str],
+    path: &mut Vec<String>,
+    findings: &mut Findings,
+) {
+    match (value, steps) {
+        (Value::String(text), []) => {
+            if text.starts_with('~') {
+                let message = format!("{} begins with `~`, which only a shell replaces", quote(&dotted(path)));
+                let help = "write the whole path, as in /home/ada/web".to_owned();
+                findings.push(at_value(subject, path, message, String::new(), help));
+            }
+            *text = absolute(subject.folder, text);
+        }
+        (Value::Array(items), []) => {
+            for (index, item) in items.iter_mut().enumerate().filter(|(_, item)| item.is_string()) {
+                path.push(index.to_string());
+                resolve_file(subject, item, &[], path, findings);
+                path.pop();
+            }
+        }
+        (Value::Object(fields), [step, rest @ ..]) => {
+            for (name, field) in fields.iter_mut().filter(|(name, _)| *step == "*" || name == step) {
+                path.push(name.clone());
+                resolve_file(subject, field, rest, path, findings);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Joins a path to a folder; `.` and empty steps go, `..` stays, since a symlink may stand before it.

@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::engine::backoff::{Attempt, End, Exit, Streak};
-use crate::engine::plan::{LogLimits, Policy, StopRule};
+use crate::engine::plan::{LogLimits, Policy, StopRule, Told};
 use crate::engine::{BootId, BootTime, Cause, InstanceId, ObjectRef, ProcId, Revision, Timestamp};
 use crate::home::Home;
 use crate::record::attempt::{self, Birth, How};
@@ -156,6 +156,8 @@ pub fn policy(folder: &Path) -> Option<Policy> {
     Some(Policy {
         stop: StopRule { signal: policy.stop_signal, grace: std::time::Duration::from_millis(policy.stop_grace_ms) },
         log: LogLimits { max_size: policy.log_max_size, max_files: policy.log_max_files },
+        told: Told::AtOnce,
+        watchdog: None,
     })
 }
 

@@ -45,7 +45,7 @@ pub fn look(cx: Look<'_>, listing: &Listing, instances: Vec<InstanceId>, want_tr
     let families = want_trees.then(|| Families::of(listing));
     let mut all: BTreeSet<InstanceId> = instances.into_iter().collect();
     all.extend(claims.keys().cloned());
-    let mut observed = Observed { coverage: listing.coverage.clone(), sightings: BTreeMap::new() };
+    let mut observed = Observed { coverage: listing.coverage.clone(), ..Observed::empty() };
     let mut backoff = Backoff::default();
     for id in all {
         let claims = claims.get(&id).map_or(&[][..], Vec::as_slice);
@@ -152,10 +152,12 @@ fn alive(read: &Read, shim: &Process, payload: Option<&Process>) -> Alive {
     let last = &read.attempt;
     let payload = payload.filter(|p| p.started == read.payload_started);
     let comm = |name: &std::ffi::CStr| shim.name.as_bytes() == name.to_bytes();
+    // A payload that has not been executed is a copy of its shim, and still called like it.
+    let is_executed = payload.is_some_and(|p| p.name.as_bytes() != argv::STARTING.to_bytes());
     let phase = match &last.end {
         End::Ended { .. } => Phase::Ending,
         End::Open if comm(argv::STOPPING) => Phase::Stopping,
-        End::Open if comm(argv::STARTING) => Phase::Starting,
+        End::Open if comm(argv::STARTING) && !is_executed => Phase::Starting,
         End::Open if payload.is_some_and(|p| p.state == ProcessState::Stopped) => Phase::Frozen,
         End::Open => Phase::Running,
     };
@@ -166,6 +168,7 @@ fn alive(read: &Read, shim: &Process, payload: Option<&Process>) -> Alive {
         payload: last.payload,
         since: last.started,
         phase,
+        is_told: !comm(argv::STARTING),
         tree: [].into(),
     }
 }
@@ -180,6 +183,7 @@ fn fresh(cx: Look<'_>, claim: &Claim) -> Alive {
         payload: 0,
         since: cx.clock.of_ticks(started),
         phase: Phase::Spawning,
+        is_told: false,
         tree: [].into(),
     }
 }
@@ -223,6 +227,7 @@ fn lingering(read: &Read) -> Alive {
         payload: last.payload,
         since: last.started,
         phase: Phase::Lingering,
+        is_told: false,
         tree: [].into(),
     }
 }

@@ -642,88 +642,88 @@ fn fields_of_other_tools() {
     check(
         text,
         expect![[r#"
-        error: unknown field `command` in Service "a"
-         --> <stdin>:3:1
-          |
-        3 | command: [sleep]
-          | ^^^^^^^ write `run`
-          |
-          = help: more: setpoint explain service
+            error: unknown field `command` in Service "a"
+             --> <stdin>:3:1
+              |
+            3 | command: [sleep]
+              | ^^^^^^^ write `run`
+              |
+              = help: more: setpoint explain service
 
-        error: unknown field `args` in Service "a"
-         --> <stdin>:4:1
-          |
-        4 | args: ["1"]
-          | ^^^^
-          |
-          = help: the program and its arguments stand in one list: `run: [./server, --port, "8080"]`
+            error: unknown field `args` in Service "a"
+             --> <stdin>:4:1
+              |
+            4 | args: ["1"]
+              | ^^^^
+              |
+              = help: the program and its arguments stand in one list: `run: [./server, --port, "8080"]`
 
-        error: unknown field `image` in Service "a"
-         --> <stdin>:5:1
-          |
-        5 | image: nginx
-          | ^^^^^
-          |
-          = help: setpoint runs processes, not containers: write the command in `run`
+            error: unknown field `image` in Service "a"
+             --> <stdin>:5:1
+              |
+            5 | image: nginx
+              | ^^^^^
+              |
+              = help: setpoint runs processes, not containers: write the command in `run`
 
-        error: unknown field `environment` in Service "a"
-         --> <stdin>:6:1
-          |
-        6 | environment: {A: 1}
-          | ^^^^^^^^^^^ write `env`
-          |
-          = help: more: setpoint explain service
+            error: unknown field `environment` in Service "a"
+             --> <stdin>:6:1
+              |
+            6 | environment: {A: 1}
+              | ^^^^^^^^^^^ write `env`
+              |
+              = help: more: setpoint explain service
 
-        error: unknown field `working_dir` in Service "a"
-         --> <stdin>:7:1
-          |
-        7 | working_dir: /
-          | ^^^^^^^^^^^ write `dir`
-          |
-          = help: more: setpoint explain service
+            error: unknown field `working_dir` in Service "a"
+             --> <stdin>:7:1
+              |
+            7 | working_dir: /
+              | ^^^^^^^^^^^ write `dir`
+              |
+              = help: more: setpoint explain service
 
-        error: unknown field `cwd` in Service "a"
-         --> <stdin>:8:1
-          |
-        8 | cwd: /
-          | ^^^ write `dir`
-          |
-          = help: more: setpoint explain service
+            error: unknown field `cwd` in Service "a"
+             --> <stdin>:8:1
+              |
+            8 | cwd: /
+              | ^^^ write `dir`
+              |
+              = help: more: setpoint explain service
 
-        error: unknown field `workingDir` in Service "a"
-         --> <stdin>:9:1
-          |
-        9 | workingDir: /
-          | ^^^^^^^^^^ write `dir`
-          |
-          = help: more: setpoint explain service
+            error: unknown field `workingDir` in Service "a"
+             --> <stdin>:9:1
+              |
+            9 | workingDir: /
+              | ^^^^^^^^^^ write `dir`
+              |
+              = help: more: setpoint explain service
 
-        error: unknown field `depends_on` in Service "a"
-          --> <stdin>:10:1
-           |
-        10 | depends_on: [db]
-           | ^^^^^^^^^^ this is `needs`, which is not supported by this version yet
-           |
-           = help: remove it for now
+            error: unknown field `depends_on` in Service "a"
+              --> <stdin>:10:1
+               |
+            10 | depends_on: [db]
+               | ^^^^^^^^^^ write `needs`
+               |
+               = help: more: setpoint explain service
 
-        error: unknown field `ports` in Service "a"
-          --> <stdin>:11:1
-           |
-        11 | ports: [80]
-           | ^^^^^
-           |
-           = help: a process opens its ports itself; pass the number in `env` or in `run`
+            error: unknown field `ports` in Service "a"
+              --> <stdin>:11:1
+               |
+            11 | ports: [80]
+               | ^^^^^
+               |
+               = help: a process opens its ports itself; pass the number in `env` or in `run`
 
-        error: unknown field `autorestart` in Service "a"
-          --> <stdin>:12:1
-           |
-        12 | autorestart: true
-           | ^^^^^^^^^^^ write `restart`
-           |
-           = help: more: setpoint explain service
+            error: unknown field `autorestart` in Service "a"
+              --> <stdin>:12:1
+               |
+            12 | autorestart: true
+               | ^^^^^^^^^^^ write `restart`
+               |
+               = help: more: setpoint explain service
 
-        10 errors in 1 of 1 file.
-    "#]],
+            10 errors in 1 of 1 file.
+        "#]],
     );
     let text = "kind: Service\nname: a\nExecStart: x\nRestartSec: 5\nstopsignal: TERM\nnumprocs: 2\nmin_uptime: 1\n\
                 max_restarts: 3\nkill_timeout: 3\nschedule: x\nenabled: no\nvolumes: []\nrestart: unless-stopped\n";
@@ -830,128 +830,72 @@ fn fields_with_slips_and_fields_to_come() {
     check(
         text,
         expect![[r#"
-        error: unknown field `replica` in Service "a"
-         --> <stdin>:4:1
-          |
-        4 | replica: 2
-          | ^^^^^^^ did you mean `replicas`?
-          |
-          = help: more: setpoint explain service
+            error: Service "a" cannot be read: missing field `commandLine`
+             --> <stdin>:1:1
+              |
+            1 | kind: Service
+              | ^^^^
+              |
+              = help: see: setpoint explain service
 
-        error: unknown field `Restart` in Service "a"
-         --> <stdin>:5:1
-          |
-        5 | Restart: always
-          | ^^^^^^^ did you mean `restart`?
-          |
-          = help: more: setpoint explain service
+            error: unknown field `replica` in Service "a"
+             --> <stdin>:4:1
+              |
+            4 | replica: 2
+              | ^^^^^^^ did you mean `replicas`?
+              |
+              = help: more: setpoint explain service
 
-        error: unknown field `grce` in `stop` of Service "a"
-         --> <stdin>:6:8
-          |
-        6 | stop: {grce: 1s, timeout: 5s, color: red}
-          |        ^^^^ did you mean `grace`?
-          |
-          = help: more: setpoint explain service.stop
+            error: unknown field `Restart` in Service "a"
+             --> <stdin>:5:1
+              |
+            5 | Restart: always
+              | ^^^^^^^ did you mean `restart`?
+              |
+              = help: more: setpoint explain service
 
-        error: unknown field `timeout` in `stop` of Service "a"
-         --> <stdin>:6:18
-          |
-        6 | stop: {grce: 1s, timeout: 5s, color: red}
-          |                  ^^^^^^^ write `grace`
-          |
-          = help: more: setpoint explain service.stop
+            error: unknown field `grce` in `stop` of Service "a"
+             --> <stdin>:6:8
+              |
+            6 | stop: {grce: 1s, timeout: 5s, color: red}
+              |        ^^^^ did you mean `grace`?
+              |
+              = help: more: setpoint explain service.stop
 
-        error: unknown field `color` in `stop` of Service "a"
-         --> <stdin>:6:31
-          |
-        6 | stop: {grce: 1s, timeout: 5s, color: red}
-          |                               ^^^^^
-          |
-          = help: there are grace, signal; more: setpoint explain service.stop
+            error: unknown field `timeout` in `stop` of Service "a"
+             --> <stdin>:6:18
+              |
+            6 | stop: {grce: 1s, timeout: 5s, color: red}
+              |                  ^^^^^^^ write `grace`
+              |
+              = help: more: setpoint explain service.stop
 
-        error: `ready` is not supported by this version yet
-         --> <stdin>:7:1
-          |
-        7 | ready: {tcp: 80}
-          | ^^^^^
-          |
-          = help: remove it for now
+            error: unknown field `color` in `stop` of Service "a"
+             --> <stdin>:6:31
+              |
+            6 | stop: {grce: 1s, timeout: 5s, color: red}
+              |                               ^^^^^
+              |
+              = help: there are grace, signal; more: setpoint explain service.stop
 
-        error: `needs` is not supported by this version yet
-         --> <stdin>:8:1
-          |
-        8 | needs: [db]
-          | ^^^^^
-          |
-          = help: remove it for now
+            error: `adopt` has no `commandLine`
+              --> <stdin>:11:1
+               |
+            11 | adopt: {}
+               | ^^^^^
+               |
+               = help: add it: `commandLine: python3 -m http\.server 8000`
 
-        error: `user` is not supported by this version yet
-         --> <stdin>:9:1
-          |
-        9 | user: ada
-          | ^^^^
-          |
-          = help: remove it for now
+            error: unknown field `banana` in Service "a"
+              --> <stdin>:16:1
+               |
+            16 | banana: 1
+               | ^^^^^^
+               |
+               = help: there are adopt, backoff, dir, env, envFile, forEach, group, heartbeat, inheritEnv, limits, live, log, needs, ready, replicas, restart, run, stop, tty, umask, user; more: setpoint explain service
 
-        error: `limits` is not supported by this version yet
-          --> <stdin>:10:1
-           |
-        10 | limits: {}
-           | ^^^^^^
-           |
-           = help: remove it for now
-
-        error: `adopt` is not supported by this version yet
-          --> <stdin>:11:1
-           |
-        11 | adopt: {}
-           | ^^^^^
-           |
-           = help: remove it for now
-
-        error: `forEach` is not supported by this version yet
-          --> <stdin>:12:1
-           |
-        12 | forEach: {}
-           | ^^^^^^^
-           |
-           = help: remove it for now
-
-        error: `envFile` is not supported by this version yet
-          --> <stdin>:13:1
-           |
-        13 | envFile: x
-           | ^^^^^^^
-           |
-           = help: remove it for now
-
-        error: `heartbeat` is not supported by this version yet
-          --> <stdin>:14:1
-           |
-        14 | heartbeat: {}
-           | ^^^^^^^^^
-           |
-           = help: remove it for now
-
-        error: `tty` is not supported by this version yet
-          --> <stdin>:15:1
-           |
-        15 | tty: true
-           | ^^^
-           |
-           = help: remove it for now
-
-        error: unknown field `banana` in Service "a"
-          --> <stdin>:16:1
-           |
-        16 | banana: 1
-           | ^^^^^^
-           |
-           = help: there are backoff, dir, env, log, replicas, restart, run, stop; more: setpoint explain service
-
-        15 errors in 1 of 1 file.
-    "#]],
+            8 errors in 1 of 1 file.
+        "#]],
     );
 }
 
@@ -1168,78 +1112,70 @@ fn environment() {
     check(
         text,
         expect![[r#"
-        error: `env.1A` is no name of a variable
-         --> <stdin>:5:3
-          |
-        5 |   1A: x
-          |   ^^
-          |
-          = help: a name has letters, digits and `_`, and does not start with a digit
+            error: `env.1A` is no name of a variable
+             --> <stdin>:5:3
+              |
+            5 |   1A: x
+              |   ^^
+              |
+              = help: a name has letters, digits and `_`, and does not start with a digit
 
-        error: `env.B=C` is no name of a variable
-         --> <stdin>:6:3
-          |
-        6 |   B=C: x
-          |   ^^^
-          |
-          = help: a name has letters, digits and `_`, and does not start with a digit
+            error: `env.B=C` is no name of a variable
+             --> <stdin>:6:3
+              |
+            6 |   B=C: x
+              |   ^^^
+              |
+              = help: a name has letters, digits and `_`, and does not start with a digit
 
-        error: `env.EMPTY` is empty, but it takes text
-         --> <stdin>:7:3
-          |
-        7 |   EMPTY:
-          |   ^^^^^
-          |
-          = help: write a value ("" for an empty text), or remove the line
+            error: `env.EMPTY` is empty, but it takes text, or one of fromEnv, fromFile and fromCommand
+             --> <stdin>:7:3
+              |
+            7 |   EMPTY:
+              |   ^^^^^
+              |
+              = help: write a value ("" for an empty text), or remove the line
 
-        error: `env.LIST` is a list, but it takes text
-         --> <stdin>:8:3
-          |
-        8 |   LIST: [a]
-          |   ^^^^
-          |
-          = help: more: setpoint explain service.env
+            error: `env.LIST` is a list, but it takes text, or one of fromEnv, fromFile and fromCommand
+             --> <stdin>:8:3
+              |
+            8 |   LIST: [a]
+              |   ^^^^
+              |
+              = help: more: setpoint explain service.env
 
-        error: `env.REF.fromFile` is not supported by this version yet
-         --> <stdin>:9:3
-          |
-        9 |   REF: {fromFile: x}
-          |   ^^^
-          |
-          = help: write the value itself for now
+            error: `env.NUL` contains a NUL character
+              --> <stdin>:10:8
+               |
+            10 |   NUL: "a\0b"
+               |        ^^^^^^
+               |
+               = help: remove the `\0`; no program can be given one
 
-        error: `env.NUL` contains a NUL character
-          --> <stdin>:10:8
-           |
-        10 |   NUL: "a\0b"
-           |        ^^^^^^
-           |
-           = help: remove the `\0`; no program can be given one
+            error: `env.SETPOINT_HOME` is reserved
+              --> <stdin>:11:3
+               |
+            11 |   SETPOINT_HOME: x
+               |   ^^^^^^^^^^^^^
+               |
+               = help: names that start with SETPOINT_ are set by setpoint itself; choose another
 
-        error: `env.SETPOINT_HOME` is reserved
-          --> <stdin>:11:3
-           |
-        11 |   SETPOINT_HOME: x
-           |   ^^^^^^^^^^^^^
-           |
-           = help: names that start with SETPOINT_ are set by setpoint itself; choose another
-
-        7 errors in 1 of 1 file.
-    "#]],
+            6 errors in 1 of 1 file.
+        "#]],
     );
     check(
         "kind: Service\nname: a\nrun: x\nenv: [A=1]\n",
         expect![[r#"
-        error: `env` is a list, but it maps names of variables to text
-         --> <stdin>:4:1
-          |
-        4 | env: [A=1]
-          | ^^^
-          |
-          = help: for example: env: {"PORT":"8080"}
+            error: `env` is a list, but it maps names of variables to text
+             --> <stdin>:4:1
+              |
+            4 | env: [A=1]
+              | ^^^
+              |
+              = help: for example: env: {"PORT":"8080","TOKEN":{"fromFile":"secrets/token"}}
 
-        1 error in 1 of 1 file.
-    "#]],
+            1 error in 1 of 1 file.
+        "#]],
     );
 }
 
@@ -1506,15 +1442,15 @@ fn long_lines_and_control_characters_stay_bounded() {
     check(
         "kind: Service\nname: a\nrun: x\n\"\\e[31mred\": 1\n",
         expect![[r#"
-        error: unknown field `\u{1b}[31mred` in Service "a"
-         --> <stdin>:4:1
-          |
-        4 | "\e[31mred": 1
-          | ^^^^^^^^^^^
-          |
-          = help: there are backoff, dir, env, log, replicas, restart, run, stop; more: setpoint explain service
+            error: unknown field `\u{1b}[31mred` in Service "a"
+             --> <stdin>:4:1
+              |
+            4 | "\e[31mred": 1
+              | ^^^^^^^^^^^
+              |
+              = help: there are adopt, backoff, dir, env, envFile, forEach, group, heartbeat, inheritEnv, limits, live, log, needs, ready, replicas, restart, run, stop, tty, umask, user; more: setpoint explain service
 
-        1 error in 1 of 1 file.
-    "#]],
+            1 error in 1 of 1 file.
+        "#]],
     );
 }

@@ -58,6 +58,7 @@ pub fn plan(case: Case, mutant: Mutant) -> (usize, Vec<Mutant>) {
                 payload: 1,
                 since: BootTime::default(),
                 phase: Phase::Running,
+                is_told: true,
                 tree: [].into(),
             };
             let instance = InstanceId { object: id, cause: Cause::Slot(0) };

@@ -147,8 +147,8 @@ impl World {
                 }
                 None
             }
-            Action::Stop { shim, policy } => {
-                self.stop(instance, shim, *policy, memory);
+            Action::Stop { shim, policy, failing: _ } => {
+                self.stop(instance, shim, policy.clone(), memory);
                 None
             }
             Action::EndTree { tree, signal } => {
@@ -160,9 +160,11 @@ impl World {
                 }
                 None
             }
+            // Nothing in a life is adopted.
+            Action::Adopt { .. } => None,
             Action::RecordLost { attempt } => Some(if self.record_lost(instance, *attempt) { 0 } else { BUSY }),
             Action::SetPolicy { shim, policy } => {
-                let is_done = self.find(shim).is_some() && self.write_policy(instance, *policy);
+                let is_done = self.find(shim).is_some() && self.write_policy(instance, policy.clone());
                 Some(if is_done { 0 } else { DOUBT })
             }
         }
@@ -198,7 +200,7 @@ impl World {
             uid: spawn.uid.clone(),
             revision,
             streak: spawn.streak,
-            policy: spawn.policy,
+            policy: spawn.policy.clone(),
             caller,
             asked: false,
             exit: None,
@@ -266,6 +268,7 @@ fn verb(action: &Action) -> String {
         Action::Spawn(spawn) => format!("spawn {}", spawn.attempt),
         Action::Stop { shim, .. } => format!("stop {}", shim.pid),
         Action::EndTree { tree, signal } => format!("signal {signal} to {} of its tree", tree.len()),
+        Action::Adopt { proc, .. } => format!("adopt {}", proc.pid),
         Action::RecordLost { attempt } => format!("lost {attempt}"),
         Action::SetPolicy { .. } => "policy".to_owned(),
     }

@@ -4,8 +4,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use setpoint::engine::backoff::{Exit, GiveUp};
-use setpoint::engine::expand::{Kind, Restart, Up, Want};
-use setpoint::engine::plan::{Command, Launch, LogLimits, Policy, StopRule};
+use setpoint::engine::expand::{Items, Kind, Restart, Up, Want};
+use setpoint::engine::plan::{Command, Launch, Policy, StopRule};
 use setpoint::engine::{BackoffRule, Cause};
 
 use super::names::SLOTS;
@@ -34,19 +34,19 @@ impl Fleet {
 }
 
 impl Kind for Fleet {
-    fn expand<'a>(&'a self, wants: &mut Vec<Want<'a>>) {
-        wants.extend(self.causes.iter().map(|cause| Want { cause, up: &self.up }));
+    fn expand<'a>(&'a self, _: Option<&'a Items>, wants: &mut Vec<Want<'a>>) {
+        wants.extend(self.causes.iter().map(|cause| Want { cause, up: &self.up, item: None }));
     }
     fn revision_input(&self) -> String {
         String::new()
     }
     fn policy(&self) -> Policy {
-        self.up.policy
+        self.up.policy.clone()
     }
 }
 
 /// What a person may write into the manifest of a fleet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     pub replicas: usize,
     pub revision: usize,
@@ -57,12 +57,12 @@ pub struct Draft {
 
 static LAUNCH: LazyLock<Arc<Launch>> = LazyLock::new(|| {
     let command = Command::Argv(vec!["work".to_owned()]);
-    Arc::new(Launch { command, dir: "/".into(), env: Default::default() })
+    Arc::new(Launch::new(command, "/"))
 });
 
 impl Draft {
     pub fn up(&self) -> Up {
-        Up { launch: LAUNCH.clone(), policy: self.policy, restart: self.restart, backoff: self.backoff }
+        Up { policy: self.policy.clone(), restart: self.restart, backoff: self.backoff, ..Up::new(LAUNCH.clone()) }
     }
 
     pub fn random(rng: &mut Rng) -> Draft {
@@ -83,7 +83,7 @@ pub fn random_restart(rng: &mut Rng) -> Restart {
 pub fn random_policy(rng: &mut Rng) -> Policy {
     let signal = rng.pick(&[StopRule::TERM, 2]);
     let grace = rng.pick(&[Duration::from_millis(200), Duration::from_secs(1), GRACE_MAX]);
-    Policy { stop: StopRule { signal, grace }, log: LogLimits::DEFAULT }
+    Policy { stop: StopRule { signal, grace }, ..Policy::DEFAULT }
 }
 
 pub fn random_backoff(rng: &mut Rng) -> BackoffRule {

@@ -66,7 +66,7 @@ impl World {
             else {
                 continue;
             };
-            sighting.policy = self.folders[instance].policy;
+            sighting.policy = self.folders[instance].policy.clone();
             observed.sightings.insert(names::id(instance).clone(), sighting);
         }
         (observed, backoff)
@@ -174,6 +174,7 @@ fn alive(shim: &ShimSeen, record: &super::disk::Record, scan: &Scan, memory: &Me
         payload: payload.map_or(0, |(pid, _, _)| *pid),
         since: attempt.started,
         phase,
+        is_told: true,
         tree,
     }
 }
@@ -186,6 +187,7 @@ fn spawning(attempt: u32, revision: &Revision) -> Alive {
         payload: 0,
         since: BootTime::default(),
         phase: Phase::Spawning,
+        is_told: true,
         tree: [].into(),
     }
 }
@@ -201,6 +203,7 @@ fn lingering(scan: &Scan, newest: Option<&super::disk::Record>) -> Alive {
         payload: scan.payloads.first().map_or(0, |(pid, _, _)| *pid),
         since: record.map_or_else(BootTime::default, |record| record.started),
         phase: Phase::Lingering,
+        is_told: true,
         tree: scan.members.iter().map(|(_, member)| member.clone()).collect(),
     }
 }

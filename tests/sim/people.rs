@@ -60,7 +60,7 @@ impl People {
         self.generation += 1;
         let mut stored = self.objects[o].take().unwrap_or_else(|| {
             self.uids += 1;
-            Stored { uid: format!("u{}", self.uids).into(), draft, overrides: Overrides::default() }
+            Stored { uid: format!("u{}", self.uids).into(), draft: draft.clone(), overrides: Overrides::default() }
         });
         stored.draft = draft;
         raise(&mut stored.overrides.forgiven, o, folders);
@@ -72,8 +72,14 @@ impl People {
     pub fn remove(&mut self, o: usize) {
         if let Some(old) = self.objects[o].take() {
             self.generation += 1;
-            let policy: Policy = old.draft.policy;
-            self.tombstones[o] = Some(Tombstone { uid: old.uid, generation: self.generation, policy });
+            let policy: Policy = old.draft.policy.clone();
+            self.tombstones[o] = Some(Tombstone {
+                uid: old.uid,
+                generation: self.generation,
+                policy,
+                needs: Vec::new(),
+                ends_adopted: false,
+            });
         }
     }
 
@@ -116,7 +122,7 @@ impl World {
     /// One thing that a person does, or that happens to what they wrote.
     pub fn meddle(&mut self, people: &mut People) {
         let o = self.rng.index(OBJECTS);
-        match (self.rng.below(10), people.objects[o].as_ref().map(|stored| stored.draft)) {
+        match (self.rng.below(10), people.objects[o].as_ref().map(|stored| stored.draft.clone())) {
             (_, None) => people.put(o, Draft::random(&mut self.rng), &self.folders),
             (0..=3, Some(draft)) => {
                 let draft = self.edit(draft);

@@ -176,7 +176,7 @@ impl World {
         if let Some(record) = self.folders[instance].record(number) {
             (record.attempt, record.birth) = (attempt, Birth::Written);
         }
-        let policy = self.shim(i).policy;
+        let policy = self.shim(i).policy.clone();
         self.write_policy(instance, policy);
         self.shim_next(i, Stage::Executing, soon);
     }
@@ -226,7 +226,7 @@ impl World {
     /// Reads the policy once more, and asks everything to end.
     fn begin_stop(&mut self, i: usize) {
         let instance = self.procs[i].of.unwrap_or_default();
-        if let Some(policy) = self.folders[instance].policy {
+        if let Some(policy) = self.folders[instance].policy.clone() {
             self.shim(i).policy = policy;
         }
         let stop = self.shim(i).policy.stop;

@@ -153,6 +153,6 @@ pub fn up_of(desired: &Desired, instance: usize) -> Option<Up> {
     let object = desired.objects.get(&names::id(instance).object)?;
     let Spec::Known(kind) = &object.spec else { return None };
     let mut wants = Vec::new();
-    kind.expand(&mut wants);
+    kind.expand(None, &mut wants);
     wants.iter().find(|want| *want.cause == names::id(instance).cause).map(|want| want.up.clone())
 }

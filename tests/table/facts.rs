@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use setpoint::engine::backoff::{Attempt, End, Exit, GiveUp, Streak};
 use setpoint::engine::desired::{Overrides, Pause, Spec, Tombstone};
-use setpoint::engine::expand::{Kind, Restart, Up, Want};
+use setpoint::engine::expand::{Items, Kind, Restart, Up, Want};
 use setpoint::engine::observed::{Alive, Member, Phase, Refused};
 use setpoint::engine::plan::{Command, Launch, Policy};
 use setpoint::engine::{
@@ -72,7 +72,10 @@ impl Table {
             "deleted" => {
                 let id = words.object();
                 let policy = words.next().map_or(Policy::DEFAULT, |_| words.policy());
-                self.desired.tombstones.insert(id, Tombstone { uid: "u1".into(), generation: 1, policy });
+                self.desired.tombstones.insert(
+                    id,
+                    Tombstone { uid: "u1".into(), generation: 1, policy, needs: Vec::new(), ends_adopted: false },
+                );
             }
             "desired" => self.desired.coverage = coverage(&mut words),
             "listing" => self.observed.coverage = coverage(&mut words),
@@ -146,9 +149,11 @@ impl Table {
             }
         }
         let command = Command::Argv(vec!["work".to_owned()]);
-        let launch = Arc::new(Launch { command, dir: "/".into(), env: BTreeMap::new() });
-        let fleet =
-            Fleet { causes: (0..replicas).map(Cause::Slot).collect(), up: Up { launch, policy, restart, backoff } };
+        let launch = Arc::new(Launch::new(command, "/"));
+        let fleet = Fleet {
+            causes: (0..replicas).map(Cause::Slot).collect(),
+            up: Up { policy, restart, backoff, ..Up::new(launch) },
+        };
         self.put(id, uid, Spec::Known(Arc::new(fleet)), revision);
     }
 
@@ -197,6 +202,7 @@ impl Table {
             payload: pid + 1000,
             since: BootTime::default(),
             phase,
+            is_told: true,
             tree: [].into(),
         };
         let mut sighting = Sighting { policy: Some(Policy::DEFAULT), ..Sighting::of(Sight::Absent) };
@@ -281,13 +287,13 @@ struct Fleet {
 }
 
 impl Kind for Fleet {
-    fn expand<'a>(&'a self, wants: &mut Vec<Want<'a>>) {
-        wants.extend(self.causes.iter().map(|cause| Want { cause, up: &self.up }));
+    fn expand<'a>(&'a self, _: Option<&'a Items>, wants: &mut Vec<Want<'a>>) {
+        wants.extend(self.causes.iter().map(|cause| Want { cause, up: &self.up, item: None }));
     }
     fn revision_input(&self) -> String {
         String::new()
     }
     fn policy(&self) -> Policy {
-        self.up.policy
+        self.up.policy.clone()
     }
 }

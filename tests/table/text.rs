@@ -30,9 +30,10 @@ fn verb(action: &Action) -> String {
             if streak.n + streak.deaths + streak.crashes > 0 {
                 let _ = write!(text, " n {} deaths {} crashes {}", streak.n, streak.deaths, streak.crashes);
             }
-            text + if streak.proven { " proven" } else { "" } + &with(*policy)
+            text + if streak.proven { " proven" } else { "" } + &with(policy)
         }
-        Action::Stop { shim, policy } => format!("stop shim {}{}", shim.pid, with(*policy)),
+        Action::Stop { shim, policy, failing: _ } => format!("stop shim {}{}", shim.pid, with(policy)),
+        Action::Adopt { proc, revision } => format!("adopt {} rev {}", proc.pid, revision.hash),
         Action::EndTree { tree, signal } => {
             let pids: Vec<String> = tree.iter().map(|member| member.proc.pid.to_string()).collect();
             format!("signal {signal} to {} of", pids.join(" "))
@@ -42,8 +43,8 @@ fn verb(action: &Action) -> String {
     }
 }
 
-fn with(policy: Policy) -> String {
-    if policy == Policy::DEFAULT { String::new() } else { format!(" with {},", policy.stop) }
+fn with(policy: &Policy) -> String {
+    if *policy == Policy::DEFAULT { String::new() } else { format!(" with {},", policy.stop) }
 }
 
 fn until(because: &Reason) -> Option<BootTime> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use setpoint::engine::plan::{LogLimits, Policy, StopRule};
+use setpoint::engine::plan::{Policy, StopRule};
 use setpoint::engine::{BootTime, Cause, InstanceId, ObjectRef, Revision};
 
 /// The words of one line, read from left to right.
@@ -82,6 +82,6 @@ impl<'a> Words<'a> {
             other => self.unknown(other),
         };
         let grace = Duration::from_secs(grace.parse().unwrap_or_else(|_| self.unknown(word)));
-        Policy { stop: StopRule { signal, grace }, log: LogLimits::DEFAULT }
+        Policy { stop: StopRule { signal, grace }, ..Policy::DEFAULT }
     }
 }

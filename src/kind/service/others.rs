@@ -1,0 +1,263 @@
+//! What a Service has to do with others: what it needs, what it adopts, what it is made for.
+//!
+//! In: the fields `needs`, `adopt` and `forEach`. Out: what the engine decides by. Not here: whether an object of that
+//! name exists, which is checked once all are read.
+//! The surprise: a blank in an adopted command line stands for the boundary between two arguments, so that a shell
+//! whose one argument is that very command is somebody else.
+
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::command::{check_argv, check_text};
+use crate::engine::expand::{self, Until};
+use crate::engine::name::{ObjectRef, is_name};
+use crate::kind::units::Duration;
+use crate::kind::{FieldError, KINDS, Reference};
+
+/// The most needs of one object.
+const NEEDS_MAX: usize = 100;
+/// The longest pattern of a command line, in bytes.
+const PATTERN_BYTES_MAX: usize = 4096;
+
+/// Something it needs before it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline, transform = need_schema)]
+pub enum Need {
+    /// By name.
+    Name(String),
+    /// By name, and how far it has to be.
+    Until(NeedUntil),
+}
+
+/// A need with how far it has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NeedUntil {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<UntilWord>,
+}
+
+/// How far a need has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+enum UntilWord {
+    Started,
+    Ready,
+    Done,
+}
+
+fn need_schema(schema: &mut Schema) {
+    *schema = json_schema!({
+        "type": ["string", "object"],
+        "minLength": 1,
+        "properties": {
+            "name": { "type": "string", "description": "The name of what is needed.", "examples": ["db"] },
+            "until": {
+                "type": "string",
+                "enum": ["started", "ready", "done"],
+                "description": "How far it has to be; ready if it is probed, else started.",
+            },
+        },
+        "required": ["name"],
+        "additionalProperties": false,
+        "examples": ["db", { "name": "migrate", "until": "done" }],
+        "x-rule": "it takes the name of what is needed, or a name and until",
+    });
+}
+
+/// What was written about one need.
+fn parts(need: &Need) -> (&str, Option<UntilWord>) {
+    match need {
+        Need::Name(name) => (name, None),
+        Need::Until(NeedUntil { name, until }) => (name, *until),
+    }
+}
+
+/// The object a name means: a Service unless it says another kind.
+fn object_of(name: &str) -> Option<ObjectRef> {
+    match name.split_once('/') {
+        Some((kind, name)) => {
+            let def = KINDS.iter().find(|def| def.lower == kind)?;
+            ObjectRef::new(def.lower, name).ok()
+        }
+        None => ObjectRef::new("service", name).ok(),
+    }
+}
+
+/// The needs for the engine, each object once, sorted; how far is left open where it was not written.
+#[must_use]
+pub fn needs(written: &[Need]) -> Vec<expand::Need> {
+    let need = |need: &Need| {
+        let (name, until) = parts(need);
+        let until = match until {
+            None => Until::Usable,
+            Some(UntilWord::Started) => Until::Started,
+            Some(UntilWord::Ready) => Until::Ready,
+            Some(UntilWord::Done) => Until::Done,
+        };
+        Some(expand::Need { object: object_of(name)?, until })
+    };
+    let mut needs: Vec<expand::Need> = written.iter().filter_map(need).collect();
+    needs.sort();
+    needs
+}
+
+/// Where each need is written.
+#[must_use]
+pub fn references(written: &[Need]) -> Vec<Reference> {
+    let reference = |(index, need): (usize, &Need)| {
+        let path = vec!["needs".to_owned(), index.to_string()];
+        Some(Reference { path, object: object_of(parts(need).0)? })
+    };
+    written.iter().enumerate().filter_map(reference).collect()
+}
+
+/// Says what is wrong with needs by themselves.
+pub fn check_needs(written: &[Need], errors: &mut Vec<FieldError>) {
+    if written.len() > NEEDS_MAX {
+        errors.push(FieldError::new(&["needs"], "has more than 100 entries", "write at most 100"));
+    }
+    let mut seen = Vec::new();
+    for (index, need) in written.iter().enumerate() {
+        let path = ["needs", &index.to_string()];
+        let name = parts(need).0;
+        match object_of(name) {
+            None if name.contains('/') && is_name(name.rsplit('/').next().unwrap_or_default()) => {
+                errors.push(FieldError::new(
+                    &path,
+                    "is of a kind that cannot be needed",
+                    "name a Service: needs: [db]",
+                ));
+            }
+            None => errors.push(FieldError::new(&path, "is no name of an object", "name a Service: needs: [db]")),
+            Some(object) if seen.contains(&object) => {
+                errors.push(FieldError::new(&path, "is needed twice", "remove one of the two"));
+            }
+            Some(object) => seen.push(object),
+        }
+    }
+}
+
+/// Processes that somebody else started and that count as it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Adopt {
+    /// A regular expression for the whole command line. A blank stands for the boundary between two arguments; `\x20`
+    /// is a blank inside one. With `forEach`, `{item}`, `{stem}` and `{name}` stand for the item.
+    #[schemars(length(min = 1), extend("examples" = ["python3 -m http\\.server 8000"]))]
+    command_line: String,
+}
+
+impl Adopt {
+    /// The pattern over arguments joined by NUL, anchored at both ends; `{item}` and the like still in it.
+    #[must_use]
+    pub fn pattern(&self) -> Arc<str> {
+        let mut pattern = String::from("^(?:");
+        let (mut is_escaped, mut depth) = (false, 0_u32);
+        for c in self.command_line.trim().chars() {
+            match c {
+                ' ' if depth == 0 && !is_escaped => {
+                    if !pattern.ends_with(r"\x00") {
+                        pattern.push_str(r"\x00");
+                    }
+                    continue;
+                }
+                '[' if !is_escaped => depth += 1,
+                ']' if !is_escaped => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            is_escaped = c == '\\' && !is_escaped;
+            pattern.push(c);
+        }
+        pattern.push_str(")$");
+        pattern.into()
+    }
+
+    /// Says what types cannot say.
+    pub fn check(&self, errors: &mut Vec<FieldError>) {
+        let path = &["adopt", "commandLine"];
+        if self.command_line.trim().is_empty() || self.command_line.len() > PATTERN_BYTES_MAX {
+            let help = "write the command line as `ps` shows it: python3 -m http\\.server 8000";
+            errors.push(FieldError::new(path, "is empty or too long", help));
+            return;
+        }
+        let filled = self.pattern().replace("{item}", "x").replace("{stem}", "x").replace("{name}", "x");
+        match regex::Regex::new(&filled) {
+            Ok(regex) if regex.is_match("") || regex.is_match("\0") => {
+                let help = "name the program: python3 -m http\\.server 8000";
+                errors.push(FieldError::new(path, "matches every process", help));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let text = error.to_string();
+                let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                errors.push(FieldError::new(path, format!("is no regular expression: {why}"), "escape it with `\\`"));
+            }
+        }
+    }
+}
+
+/// One process for each item. Exactly one of glob and command.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct ForEach {
+    /// Each file of this pattern. Relative to the manifest's folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = ["artifacts/*.jsonl"]))]
+    glob: Option<String>,
+    /// Each line this command prints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), extend("examples" = [["./list.sh"]]))]
+    command: Option<Vec<String>>,
+    /// How often the command is run.
+    every: Duration,
+    /// How long the command may take.
+    timeout: Duration,
+}
+
+impl Default for ForEach {
+    fn default() -> ForEach {
+        ForEach {
+            glob: None,
+            command: None,
+            every: Duration(StdDuration::from_secs(30)),
+            timeout: Duration(StdDuration::from_secs(10)),
+        }
+    }
+}
+
+impl ForEach {
+    /// For the engine; none before it was checked.
+    #[must_use]
+    pub fn rule(&self, dir: &str) -> Option<expand::ForEach> {
+        if let Some(glob) = &self.glob {
+            return Some(expand::ForEach::Glob(glob.as_str().into()));
+        }
+        let argv = self.command.as_ref()?.as_slice().into();
+        Some(expand::ForEach::Command { argv, dir: dir.into(), every: self.every.0, timeout: self.timeout.0 })
+    }
+
+    /// Says what types cannot say.
+    pub fn check(&self, errors: &mut Vec<FieldError>) {
+        if self.glob.is_some() == self.command.is_some() {
+            let help = "write exactly one of glob and command: { glob: \"artifacts/*.jsonl\" }";
+            errors.push(FieldError::new(&["forEach"], "does not say where its items come from", help));
+        }
+        if let Some(glob) = &self.glob {
+            check_text(&["forEach", "glob"], glob, errors);
+        }
+        if let Some(argv) = &self.command {
+            check_argv(&["forEach", "command"], argv, errors);
+        }
+        for (name, span) in [("every", self.every), ("timeout", self.timeout)] {
+            if span.0 < StdDuration::from_millis(100) || span.0 > StdDuration::from_secs(24 * 3600) {
+                errors.push(FieldError::new(&["forEach", name], "is out of range", "write 100ms to 24h"));
+            }
+        }
+    }
+}
