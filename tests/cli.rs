@@ -9,6 +9,8 @@ mod codes;
 mod day;
 #[path = "cli/names.rs"]
 mod names;
+#[path = "cli/needs.rs"]
+mod needs;
 #[path = "hostile/processes.rs"]
 mod processes;
 #[path = "cli/sets.rs"]

@@ -106,7 +106,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     let options = args.manifests.options();
     if args.dry_run {
         let base = read(global)?.base;
-        let changes = change::plan(&base, &batch, &options).map_err(refused)?;
+        let Some(changes) = compare(global, &base, &batch, &options)? else { return Ok(exit::USAGE) };
         args.check(&changes)?;
         super::print(&changes_text(global, &changes, json!({ "dryRun": true })))?;
         tell(global, "Nothing was changed: --dry-run.");
@@ -120,7 +120,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     };
     super::check_executor(&home, start)?;
     let mut locked = lock(&store)?;
-    let changes = change::plan(locked.base(), &batch, &options).map_err(refused)?;
+    let Some(changes) = compare(global, locked.base(), &batch, &options)? else { return Ok(exit::USAGE) };
     args.check(&changes)?;
     let draft = changes.draft(Author::caller(), &|id| last_attempts(&home, id)).map_err(unlucky)?;
     let is_any = draft.is_some();
@@ -348,11 +348,28 @@ pub(super) fn failed(error: StoreError) -> Failure {
     Failure::new(code, error.to_string())
 }
 
+/// What would change. None when manifests name what is not there, and the errors have been printed.
+pub(super) fn compare(
+    global: &Global,
+    base: &Arc<Stored>,
+    batch: &Batch,
+    options: &Options,
+) -> Result<Option<Changes>, Failure> {
+    match change::plan(base, batch, options) {
+        Ok(changes) => Ok(Some(changes)),
+        Err(Refusal::References(problems)) => {
+            super::complain(&format!("{} Nothing was changed.", problems.render(validate::is_colored(global))));
+            Ok(None)
+        }
+        Err(refusal) => Err(refused(refusal)),
+    }
+}
+
 /// A refused change, with its exit code.
 pub(super) fn refused(refusal: Refusal) -> Failure {
     let code = match refusal {
         Refusal::OtherSet(_) | Refusal::Live(_) | Refusal::PruneBlind(_) => exit::REFUSED,
-        Refusal::PrunePart(_) | Refusal::SetName => exit::USAGE,
+        Refusal::PrunePart(_) | Refusal::SetName | Refusal::References(_) => exit::USAGE,
     };
     Failure::new(code, refusal.to_string())
 }

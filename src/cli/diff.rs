@@ -6,9 +6,9 @@
 
 use serde_json::json;
 
-use super::apply::{Manifests, changes_text, read, refused, tell};
+use super::apply::{Manifests, changes_text, compare, read, tell};
 use super::{Format, Global, Outcome, exit};
-use crate::desired::{change, render};
+use crate::desired::render;
 
 /// Show what apply would do
 #[derive(Clone, Debug, clap::Args)]
@@ -26,7 +26,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         return Ok(exit::USAGE);
     };
     let base = read(global)?.base;
-    let changes = change::plan(&base, &batch, &args.manifests.options()).map_err(refused)?;
+    let Some(changes) = compare(global, &base, &batch, &args.manifests.options())? else { return Ok(exit::USAGE) };
     let mut text = changes_text(global, &changes, json!({}));
     match (global.output, changes.is_any()) {
         (Format::Table | Format::Wide, true) => {

@@ -4,12 +4,17 @@
 //! Not here: finding errors (`load`).
 //! The surprise: `-o json` prints its verdict to stdout in both cases, so a script reads one shape.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::{Color, Failure, Format, Global, Outcome, exit};
+use crate::desired::change::Proposal;
+use crate::desired::generation::Stored;
+use crate::desired::{Store, references};
+use crate::home::Home;
 use crate::load::{LoadContext, Loaded, Problem, Problems, counted, load};
 
 /// Check manifests; needs nothing running
@@ -27,12 +32,29 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> Outcome {
     let here = LoadContext::here()
         .map_err(|error| Failure::new(exit::USAGE, format!("the current folder is gone: {error}; cd elsewhere")))?;
-    let result = load(&args.filename, &here);
+    let result = load(&args.filename, &here).and_then(|loaded| match bad_references(global, &loaded) {
+        Some(problems) => Err(problems),
+        None => Ok(loaded),
+    });
     match global.output {
         Format::Json => super::print(&format!("{:#}\n", verdict(&result)))?,
         Format::Table | Format::Wide | Format::Yaml | Format::Name => tell(global, &result)?,
     }
     Ok(if result.is_ok() { exit::OK } else { exit::USAGE })
+}
+
+/// What the manifests name and is not there, as far as that can be told.
+fn bad_references(global: &Global, loaded: &Loaded) -> Option<Problems> {
+    let base = match Home::open_existing(global.home.as_deref()) {
+        Ok(None) => Stored::empty(),
+        // Without the desired state nobody can say what is missing from it.
+        Ok(Some(home)) => Store::open(&home).read_current().ok()?,
+        Err(_) => return None,
+    };
+    let proposals: Vec<Proposal> = loaded.manifests.iter().map(|one| Proposal::of_manifest(one, 0)).collect();
+    let found = references::check(&base, &proposals.iter().collect::<Vec<_>>(), &BTreeSet::new());
+    let sources = proposals.iter().map(|proposal| proposal.source.as_str());
+    Problems::of(found.into_iter().map(|(_, problem)| problem).collect(), sources)
 }
 
 fn tell(global: &Global, result: &Result<Loaded, Problems>) -> Result<(), Failure> {

@@ -17,8 +17,10 @@ use sha2::{Digest, Sha256};
 use super::draft::{Author, Draft, LastAttempts, Owner};
 use super::fields::{Field, Side, differences};
 use super::generation::{Stored, StoredObject, Verb};
+use super::references;
 use crate::engine::{Coverage, ObjectRef};
 use crate::home::hex;
+use crate::load::{Link, Problems};
 
 /// The set of single files and stdin when their folder has none.
 pub const SET_DEFAULT: &str = "default";
@@ -42,6 +44,8 @@ pub struct Proposal {
     pub source: String,
     /// Which of [`Batch::origins`] it came with.
     pub origin: usize,
+    /// Other objects it names.
+    pub links: Arc<[Link]>,
 }
 
 /// One `-f` argument.
@@ -165,6 +169,9 @@ pub enum Refusal {
     /// Pruning while the desired state is not known whole.
     #[error("--prune is refused: {0}\n  help: apply once without --prune; that writes a whole generation again")]
     PruneBlind(Arc<str>),
+    /// Manifests name objects that are not there, or need themselves.
+    #[error("{0}")]
+    References(Problems),
     /// A set without a name.
     #[error(
         "a set has a name of 1 to 4096 bytes without control characters\n  \
@@ -205,9 +212,22 @@ pub fn plan(base: &Arc<Stored>, batch: &Batch, options: &Options) -> Result<Chan
         }
     }
     let needs_yes = add_leftovers(base, batch, options, &folders, &mut changes)?;
+    check_references(base, batch, &changes)?;
     changes.sort_by(|a, b| (a.action, &a.object).cmp(&(b.action, &b.object)));
     let plan = plan_id(base.generation, &changes, &accepted);
     Ok(Changes { plan, changes, needs_yes, base: Arc::clone(base), accepted, folders })
+}
+
+fn check_references(base: &Stored, batch: &Batch, changes: &[Change]) -> Result<(), Refusal> {
+    let removed =
+        changes.iter().filter(|change| change.action == Action::Remove).map(|change| &change.object).collect();
+    let proposals: Vec<&Proposal> = batch.proposals.iter().collect();
+    let found = references::check(base, &proposals, &removed);
+    let problems = Problems::of(
+        found.into_iter().map(|(_, problem)| problem).collect(),
+        batch.proposals.iter().map(|p| &*p.source),
+    );
+    problems.map_or(Ok(()), |problems| Err(Refusal::References(problems)))
 }
 
 fn set_at(sets: &[String], origin: usize) -> String {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::change::{Action, Change, Proposal, compare, is_most};
 use super::draft::{Author, Draft, LastAttempts, Owner};
 use super::generation::{Stored, StoredObject, Verb};
+use super::references;
 use crate::engine::{Coverage, ObjectRef};
 
 /// The layer of the folder `jobs` of the home.
@@ -76,6 +77,8 @@ struct Pass<'a> {
     folders: Vec<&'a Folder>,
     confirmed: &'a BTreeSet<ObjectRef>,
     claims: BTreeMap<&'a ObjectRef, (&'a Folder, &'a Proposal)>,
+    /// Named by a good file, and not applied because of what they name.
+    blocked: BTreeSet<ObjectRef>,
     draft: Draft,
     is_changed: bool,
     changes: Vec<Change>,
@@ -101,6 +104,7 @@ pub fn plan(
         folders: by_precedence,
         confirmed,
         claims: BTreeMap::new(),
+        blocked: BTreeSet::new(),
         draft: Draft::of(base, Verb::Live, Author::controller()),
         is_changed: false,
         changes: Vec::new(),
@@ -108,6 +112,7 @@ pub fn plan(
         unconfirmed: BTreeSet::new(),
     };
     pass.claim();
+    pass.check_references();
     pass.put_claimed(attempts)?;
     for folder in pass.folders.clone() {
         pass.act_on_vanished(folder);
@@ -130,6 +135,22 @@ impl<'a> Pass<'a> {
                     continue;
                 }
                 self.claims.insert(&proposal.id, (folder, proposal));
+            }
+        }
+    }
+
+    /// Sets aside what names something that is not there, or needs itself: what is applied of it stays as it is.
+    fn check_references(&mut self) {
+        loop {
+            let proposals: Vec<&Proposal> = self.claims.values().map(|(_, proposal)| *proposal).collect();
+            let found = references::check(self.base, &proposals, &BTreeSet::new());
+            if found.is_empty() {
+                return;
+            }
+            for (id, problem) in found {
+                self.claims.remove(&id);
+                self.blocked.insert(id);
+                self.warnings.push(problem.render(true, false));
             }
         }
     }
@@ -202,7 +223,8 @@ impl<'a> Pass<'a> {
         let base = self.base;
         let is_leftover = |id: &ObjectRef| base.objects.get(id).is_some_and(|object| object.metadata.leftover);
         let members: Vec<&ObjectRef> = base.members(&folder.set).filter(|id| !is_leftover(id)).collect();
-        let gone: Vec<&ObjectRef> = members.iter().copied().filter(|id| !self.claims.contains_key(id)).collect();
+        let gone: Vec<&ObjectRef> =
+            members.iter().copied().filter(|id| !self.claims.contains_key(id) && !self.blocked.contains(*id)).collect();
         let kept_because = match (&folder.listing, &base.coverage) {
             (Listing::Broken, _) | (_, Coverage::Partial { .. }) => return,
             (Listing::Unreadable { .. }, Coverage::Whole) => Some("cannot be read"),

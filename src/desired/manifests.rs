@@ -5,6 +5,7 @@
 //! was recorded with, so that a typing error there does not make all of its objects somebody else's.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::change::{Batch, Origin, Proposal};
 use super::generation::{Stored, StoredObject};
@@ -36,6 +37,7 @@ impl Proposal {
             annotations: manifest.annotations.clone(),
             source: if is_stdin { STDIN.to_owned() } else { manifest.source.display().to_string() },
             origin,
+            links: Arc::clone(&manifest.links),
         }
     }
 
@@ -50,6 +52,7 @@ impl Proposal {
             annotations: stored.metadata.annotations.clone(),
             source: stored.metadata.source.clone(),
             origin: 0,
+            links: [].into(),
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod history;
 pub mod live;
 pub mod manifests;
 pub mod parsed;
+pub mod references;
 pub mod registry;
 pub mod render;
 pub mod resolve;

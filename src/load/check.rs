@@ -15,11 +15,12 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
+use super::Link;
 use super::foreign::{self, Advice};
 use super::problem::{Findings, Problem, Source, plain, quote};
 use super::tree::{Entry, Node, Tree};
 use super::value;
-use crate::kind::{FieldError, KINDS, KindDef, Parsed, Part, units};
+use crate::kind::{FieldError, KINDS, KindDef, Parsed, Part, Reference, units};
 
 /// The most errors of one object that get words; each needs a search for its place.
 const ERRORS_MAX: usize = 100;
@@ -84,6 +85,12 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
             None
         }
     }
+}
+
+/// Where another object is named.
+pub fn link(subject: &Subject<'_>, reference: Reference) -> Link {
+    let at = at_value(subject, &reference.path, String::new(), String::new(), String::new());
+    Link { object: reference.object, at }
 }
 
 /// Reports what the schema finds; returns the paths of what is not to be parsed any more.

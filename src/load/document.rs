@@ -80,7 +80,8 @@ fn object(around: &Surroundings<'_>, tree: &Tree, findings: &mut Findings) -> Op
     let id = ObjectRef::new(def.lower, name?).ok()?;
     let source = Arc::clone(around.path);
     let is_whole = findings.count() == before;
-    is_whole.then_some(Manifest { id, kind: def, spec: parsed.spec, labels, annotations, place, source })
+    let links = parsed.references.into_iter().map(|reference| check::link(&subject, reference)).collect();
+    is_whole.then_some(Manifest { id, kind: def, spec: parsed.spec, labels, annotations, place, source, links })
 }
 
 impl Surroundings<'_> {

@@ -58,6 +58,17 @@ pub struct Manifest {
     pub place: Place,
     /// The file it stands in, absolute; `-` for standard input.
     pub source: Arc<Path>,
+    /// Other objects it names.
+    pub links: Arc<[Link]>,
+}
+
+/// Another object that a manifest names, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Which.
+    pub object: ObjectRef,
+    /// The place, as a problem that lacks its words.
+    pub at: Problem,
 }
 
 /// What loading starts from.

@@ -4,6 +4,7 @@
 //! terminal. Not here: finding problems.
 //! The surprise: a snippet is one line, cut to 160 columns around its span, so that no input makes an error long.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -117,6 +118,19 @@ pub struct Problems {
 }
 
 impl Problems {
+    /// These problems of manifests from these files; none when there are none.
+    #[must_use]
+    pub fn of<'a>(mut list: Vec<Problem>, sources: impl Iterator<Item = &'a str>) -> Option<Problems> {
+        if list.is_empty() {
+            return None;
+        }
+        let omitted = list.len().saturating_sub(KEPT_MAX);
+        list.truncate(KEPT_MAX);
+        let broken: BTreeSet<&str> = list.iter().map(|problem| &*problem.place.file).collect();
+        let files_broken = broken.len();
+        Some(Problems { list, omitted, files_broken, files: sources.collect::<BTreeSet<_>>().len() })
+    }
+
     /// All of them for a terminal, bounded, with a last line that counts.
     #[must_use]
     pub fn render(&self, color: bool) -> String {

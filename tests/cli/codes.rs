@@ -322,7 +322,7 @@ fn code_3_for_what_is_not_there() {
         = 3
         $ setpoint explain service.nothing
         ! error: `service` has no field `nothing`.
-        !   help: there are: annotations, backoff, dir, env, labels, log, name, replicas, restart, run, stop
+        !   help: there are: adopt, annotations, backoff, dir, env, envFile, forEach, group, heartbeat, inheritEnv, labels, limits, live, log, name, needs, ready, replicas, restart, run, stop, tty, umask, user
         = 3
         $ setpoint schema nothing
         ! error: there is no kind `nothing`.

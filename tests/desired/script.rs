@@ -283,6 +283,7 @@ fn proposal(word: &str, folder: &str) -> Proposal {
         annotations: BTreeMap::new(),
         source,
         origin: 0,
+        links: [].into(),
     }
 }
 
