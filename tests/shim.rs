@@ -3,6 +3,8 @@
 //! In: nothing. Out: pass or fail. Not here: a controller.
 //! The surprise: nothing here sleeps for a fixed time, except to show that nothing happens meanwhile.
 
+#[path = "shim/bounds.rs"]
+mod bounds;
 #[path = "shim/cost.rs"]
 mod cost;
 #[path = "shim/logs.rs"]

@@ -269,7 +269,10 @@ impl Core {
                 self.refuse(id, &text);
             }
             // The attempt is recorded as never executed, and counts as a crash.
-            Some(Answer::Failed { stage: Stage::Dir | Stage::Exec, .. }) => _ = self.look_once(id),
+            Some(Answer::Failed {
+                stage: Stage::Dir | Stage::Exec | Stage::Limits | Stage::User | Stage::Refused,
+                ..
+            }) => _ = self.look_once(id),
             // Somebody else holds the lock, or the answer was lost: neither an attempt nor a crash.
             Some(Answer::Busy | Answer::Taken) | None => {
                 self.observed.sightings.insert(id.clone(), unknown());

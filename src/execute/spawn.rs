@@ -20,6 +20,7 @@ use crate::engine::plan::Spawn;
 use crate::home::Home;
 use crate::record::argv::Argv;
 use crate::record::attempt::Streak;
+use crate::record::bounds::Bounds;
 use crate::record::launch::{self, Launch};
 
 /// How many attempt records of an instance are kept.
@@ -105,6 +106,7 @@ impl Starter {
             instance_dir: folder,
             log_dir: &logs,
             log_prefix: OsStr::new(&id.cause.to_string()),
+            bounds: Bounds::default(),
         })
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;

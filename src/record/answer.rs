@@ -23,8 +23,8 @@ pub enum Answer {
     Busy,
     /// This attempt, or a later one, has been recorded before.
     Taken,
-    /// It came to nothing. With [`Stage::Dir`] and [`Stage::Exec`] the attempt is recorded as never executed, with
-    /// any other stage nothing was recorded and the same attempt may start again.
+    /// It came to nothing. With [`Stage::Spec`], [`Stage::Home`] and [`Stage::Fork`] nothing was recorded and the same
+    /// attempt may start again; with any other stage the attempt is recorded as never executed.
     Failed {
         /// What failed.
         stage: Stage,
@@ -57,9 +57,18 @@ pub enum Stage {
     Dir,
     /// The program cannot be executed.
     Exec,
+    /// A limit cannot be set.
+    Limits,
+    /// It cannot become the user it is to be.
+    User,
+    /// The controller had to refuse it, such as for a secret that cannot be read.
+    Refused,
 }
 
 impl Stage {
+    const ALL: [Stage; 8] =
+        [Stage::Spec, Stage::Home, Stage::Fork, Stage::Dir, Stage::Exec, Stage::Limits, Stage::User, Stage::Refused];
+
     /// As written in an answer and in the record of an attempt that was never executed.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -69,13 +78,14 @@ impl Stage {
             Stage::Fork => "fork",
             Stage::Dir => "dir",
             Stage::Exec => "exec",
+            Stage::Limits => "limits",
+            Stage::User => "user",
+            Stage::Refused => "refused",
         }
     }
 
     fn parse(word: &str) -> Option<Stage> {
-        [Stage::Spec, Stage::Home, Stage::Fork, Stage::Dir, Stage::Exec]
-            .into_iter()
-            .find(|stage| stage.as_str() == word)
+        Stage::ALL.into_iter().find(|stage| stage.as_str() == word)
     }
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::attempt::Streak;
+use super::bounds::{self, Bounds};
 use super::policy::Policy;
 
 /// The longest spec, in bytes; the system takes no larger argv and environment.
@@ -58,6 +59,8 @@ pub struct Launch<'a> {
     pub log_dir: &'a Path,
     /// What log files begin with: the cause.
     pub log_prefix: &'a OsStr,
+    /// What it is held to, and who it is.
+    pub bounds: Bounds<'a>,
 }
 
 /// Why a launch spec cannot be made or read.
@@ -107,6 +110,7 @@ pub fn encode(launch: &Launch<'_>) -> Result<Vec<u8>, SpecError> {
     put(&mut bytes, "instance_dir", launch.instance_dir.as_os_str().as_bytes())?;
     put(&mut bytes, "log_dir", launch.log_dir.as_os_str().as_bytes())?;
     put(&mut bytes, "log_prefix", launch.log_prefix.as_bytes())?;
+    bounds::encode(&mut bytes, &launch.bounds)?;
     for word in &launch.argv {
         put(&mut bytes, "argv", word.as_bytes())?;
     }
@@ -118,7 +122,7 @@ pub fn encode(launch: &Launch<'_>) -> Result<Vec<u8>, SpecError> {
     if too_many || bytes.len() > LEN_MAX { Err(SpecError::TooLarge) } else { Ok(bytes) }
 }
 
-fn put(bytes: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), SpecError> {
+pub(super) fn put(bytes: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), SpecError> {
     if value.contains(&0) {
         return Err(SpecError::Nul(key));
     }
@@ -129,7 +133,7 @@ fn put(bytes: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), SpecE
     Ok(())
 }
 
-fn put_number(bytes: &mut Vec<u8>, key: &'static str, value: u64) {
+pub(super) fn put_number(bytes: &mut Vec<u8>, key: &'static str, value: u64) {
     bytes.extend_from_slice(format!("{key}={value}\0").as_bytes());
 }
 
@@ -175,6 +179,7 @@ pub fn parse(bytes: &[u8]) -> Result<Launch<'_>, SpecError> {
         instance_dir: fields.path("instance_dir")?,
         log_dir: fields.path("log_dir")?,
         log_prefix: OsStr::from_bytes(fields.bytes("log_prefix")?),
+        bounds: bounds::parse(&fields)?,
     };
     check(launch)
 }
@@ -202,10 +207,10 @@ fn check(launch: Launch<'_>) -> Result<Launch<'_>, SpecError> {
 }
 
 /// The fields of a spec, between its first and its last.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn all(&self, key: &'static str) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn all(&self, key: &'static str) -> impl Iterator<Item = &'a [u8]> {
         let all = self.0.split(|byte| *byte == 0);
         all.filter_map(move |field| field.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
@@ -214,15 +219,24 @@ impl<'a> Fields<'a> {
         self.all(key).next().ok_or(SpecError::Field(key))
     }
 
-    fn text(&self, key: &'static str) -> Result<&'a str, SpecError> {
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.all(key).next().is_some()
+    }
+
+    pub(super) fn text(&self, key: &'static str) -> Result<&'a str, SpecError> {
         std::str::from_utf8(self.bytes(key)?).map_err(|_| SpecError::Field(key))
     }
 
-    fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, SpecError> {
+    /// A number that may be absent, and nothing else.
+    pub(super) fn optional<T: std::str::FromStr>(&self, key: &'static str) -> Result<Option<T>, SpecError> {
+        if self.has(key) { self.number(key).map(Some) } else { Ok(None) }
+    }
+
+    pub(super) fn number<T: std::str::FromStr>(&self, key: &'static str) -> Result<T, SpecError> {
         self.text(key)?.parse().map_err(|_| SpecError::Field(key))
     }
 
-    fn path(&self, key: &'static str) -> Result<&'a Path, SpecError> {
+    pub(super) fn path(&self, key: &'static str) -> Result<&'a Path, SpecError> {
         let path = Path::new(OsStr::from_bytes(self.bytes(key)?));
         if path.is_absolute() { Ok(path) } else { Err(SpecError::Field(key)) }
     }

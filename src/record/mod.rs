@@ -8,6 +8,7 @@
 pub mod answer;
 pub mod argv;
 pub mod attempt;
+pub mod bounds;
 pub mod launch;
 pub mod logline;
 pub mod policy;

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::answer::{self, Answer, Proc, Stage};
 use super::argv::{self, Argv};
 use super::attempt::{self, BIRTH_LEN, Birth, Damaged, END_LEN, End, How, RECORD_LEN, Streak};
+use super::bounds::{Bounds, Group, Identity, Resource};
 use super::launch::{self, Launch, SpecError};
 use super::policy::{self, Policy};
 
@@ -235,6 +236,7 @@ fn launch_of<'a>(argv: &[&'a str], env: &[&'a str]) -> Launch<'a> {
         instance_dir: Path::new("/h/records/service/web/0"),
         log_dir: Path::new("/h/logs/service/web"),
         log_prefix: OsStr::new("0"),
+        bounds: Bounds::default(),
     }
 }
 
@@ -249,14 +251,36 @@ fn a_launch_spec_comes_back() {
 }
 
 #[test]
+fn bounds_come_back() {
+    let group = Group { folder: Path::new("/g/x"), files: vec![("memory.max", "1024"), ("cpu.max", "150000 100000")] };
+    let bounds = Bounds {
+        umask: Some(0o027),
+        nice: Some(-5),
+        oom_score: Some(-1000),
+        rlimits: vec![(Resource::Files, 64), (Resource::Core, 0), (Resource::Stack, u64::MAX)],
+        identity: Some(Identity { uid: 65534, gid: 65533, groups: vec![1, 2] }),
+        group: Some(group),
+        refusal: Some("TOKEN: no such file"),
+    };
+    let launch = Launch { bounds, ..launch_of(&["true"], &[]) };
+    assert_eq!(launch::parse(&launch::encode(&launch).expect("bytes")), Ok(launch));
+}
+
+#[test]
 fn an_unusable_launch_spec_is_refused() {
     let fine = launch_of(&["true"], &[]);
+    let beside = Group { folder: Path::new("/g/x"), files: vec![("../memory.max", "1")] };
+    let beside = Launch { bounds: Bounds { group: Some(beside), ..Bounds::default() }, ..fine.clone() };
+    let group = Group { folder: Path::new("g"), files: Vec::new() };
+    let group = Launch { bounds: Bounds { group: Some(group), ..Bounds::default() }, ..fine.clone() };
     let out = Launch { log_dir: Path::new("/h/../etc"), ..fine.clone() };
     let prefix = Launch { log_prefix: OsStr::new("../x"), ..fine.clone() };
     let table = [
         (launch_of(&[], &[]), SpecError::Field("argv")),
         (out, SpecError::Field("log_dir")),
         (prefix, SpecError::Field("log_prefix")),
+        (beside, SpecError::Field("cgroup_file")),
+        (group, SpecError::Field("cgroup")),
         (Launch { dir: Path::new("here"), ..fine.clone() }, SpecError::Field("dir")),
         (Launch { attempt: 0, ..fine }, SpecError::Field("attempt")),
     ];

@@ -5,9 +5,11 @@
 //! only when no descendant is left, so whoever reads it may start the next attempt.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use super::cgroup;
 use super::claim::Claim;
 use super::pump::Pump;
 use super::sys::{self, Reaped};
@@ -47,6 +49,8 @@ pub struct Life {
     pub ended: Option<Ended>,
     /// Most members of the tree seen at once.
     pub seen: u32,
+    /// The control group of the tree.
+    pub group: Option<PathBuf>,
 }
 
 /// How far a stop has come. Moments are milliseconds of [`sys::mono_ms`].
@@ -111,6 +115,7 @@ impl Life {
             self.look_at_clock();
         }
         self.pump.drain();
+        cgroup::remove(self.group.as_deref());
         self.write_end();
     }
 
@@ -288,6 +293,7 @@ impl Life {
         let members = self.look();
         let alive = members.iter().filter(|member| member.is_alive());
         self.count(alive.clone().count());
+        cgroup::kill(self.group.as_deref());
         for member in alive {
             member.signal(self.us, libc::SIGKILL);
         }

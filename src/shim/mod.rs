@@ -5,6 +5,8 @@
 //! The surprise: it runs as a daemon of its own, so no controller is ever its parent, and every controller sees the
 //! same; after the payload is up nothing in here may panic, for the exit would be lost.
 
+mod bounds;
+mod cgroup;
 mod claim;
 mod life;
 mod log;
@@ -204,6 +206,7 @@ impl Daemon {
                 return Err(1);
             }
         };
+        let group = waiting.group.clone();
         waiting.go();
         keep_policy(&claim, launch);
         if let Err(refusal) = waiting.outcome() {
@@ -229,6 +232,7 @@ impl Daemon {
             phase: Phase::Running,
             ended: None,
             seen: 1,
+            group,
         })
     }
 
@@ -256,18 +260,21 @@ impl Daemon {
 
 /// The payload could not be executed: the attempt counts, and its record says why.
 fn record_refusal(launch: &Launch<'_>, record: &OwnedFd, refusal: &Refusal) -> Answer {
-    let about = match refusal.stage {
-        Stage::Dir => launch.dir.as_os_str(),
-        Stage::Exec | Stage::Spec | Stage::Home | Stage::Fork => launch.argv.first().copied().unwrap_or_default(),
+    let Refusal { stage, errno, about } = refusal;
+    let text = match errno {
+        0 => about.clone(),
+        _ => format!("{about}: {}{}", words_of(*errno), payload::hint(launch, refusal)),
     };
-    let text = format!("{}: {}{}", about.display(), words_of(refusal.errno), payload::hint(launch, refusal));
-    let end = End {
-        how: How::NotStarted(format!("{} {text}", refusal.stage.as_str())),
-        ..End::lost(sys::boot_ns(), sys::wall_ns(), false)
+    let how = match stage {
+        Stage::Refused => text.clone(),
+        Stage::Spec | Stage::Home | Stage::Fork | Stage::Dir | Stage::Exec | Stage::Limits | Stage::User => {
+            format!("{} {text}", stage.as_str())
+        }
     };
+    let end = End { how: How::NotStarted(how), ..End::lost(sys::boot_ns(), sys::wall_ns(), false) };
     // An end that cannot be written reads as lost.
     let _ = attempt::write_end(record, &end);
-    Answer::Failed { stage: refusal.stage, errno: refusal.errno, text }
+    Answer::Failed { stage: *stage, errno: *errno, text }
 }
 
 fn not_recorded(error: &io::Error) -> Answer {

@@ -8,15 +8,17 @@ use std::ffi::{CString, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Resource, Rlimit};
 
+use super::bounds;
+use super::cgroup;
 use super::sys::{self, Side, Words};
-use crate::record::answer::Stage;
+use crate::record::answer::{self, Answer, Stage};
 use crate::record::launch::Launch;
 
 /// The inherited lock gets a number from here up, out of the way of what programs expect.
@@ -30,16 +32,20 @@ const NOT_FOUND: i32 = 127;
 pub struct Waiting {
     /// Its pid.
     pub pid: u32,
+    /// The control group it may have made.
+    pub group: Option<PathBuf>,
     go: OwnedFd,
     status: OwnedFd,
 }
 
 /// Why a payload was not executed.
 pub struct Refusal {
-    /// The working directory or the program.
+    /// The working directory, the program, a limit or the user.
     pub stage: Stage,
-    /// The system's error number.
+    /// The system's error number; 0 when it was not the system that refused.
     pub errno: i32,
+    /// What it is about, as written in the manifest where possible.
+    pub about: String,
 }
 
 impl Refusal {
@@ -54,13 +60,15 @@ impl Refusal {
 /// # Errors
 /// The system's error when there is no room for a process or a pipe.
 pub fn fork(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &OwnedFd) -> io::Result<Waiting> {
-    let program = resolve(launch);
     let argv = words(&launch.argv)?;
     let env = words(&launch.env)?;
     let (go_read, go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let (status, status_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     match sys::fork()? {
-        Side::Parent(pid) => Ok(Waiting { pid, go, status }),
+        Side::Parent(pid) => {
+            let group = launch.bounds.group.as_ref().map(|group| group.folder.to_owned());
+            Ok(Waiting { pid, group, go, status })
+        }
         Side::Child => {
             // Our own copy of this end would keep the pipe open when the shim is gone.
             drop(go);
@@ -69,18 +77,23 @@ pub fn fork(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &Owne
             if rustix::io::read(&go_read, &mut word) != Ok(1) {
                 sys::exit_now(NOT_EXECUTED);
             }
-            let refusal = match (ready, program) {
-                (Err(refusal), _) => refusal,
-                (Ok(()), Err(errno)) => Refusal { stage: Stage::Exec, errno: errno.raw_os_error() },
-                (Ok(()), Ok(program)) => Refusal { stage: Stage::Exec, errno: sys::execute(&program, &argv, &env) },
+            let refusal = match ready {
+                Err(refusal) => refusal,
+                Ok(program) => Refusal { errno: sys::execute(&program, &argv, &env), ..not_executed(launch) },
             };
-            let stage = if refusal.stage == Stage::Dir { b'd' } else { b'x' };
-            let [a, b, c, d] = refusal.errno.to_ne_bytes();
+            let code = refusal.code();
+            let Refusal { stage, errno, about } = refusal;
             // The shim waits for this or for the end of the pipe; there is nobody else to tell.
-            let _ = rustix::io::write(&status_write, &[stage, a, b, c, d]);
-            sys::exit_now(refusal.code())
+            let _ = rustix::io::write(&status_write, Answer::Failed { stage, errno, text: about }.encode().as_bytes());
+            sys::exit_now(code)
         }
     }
+}
+
+/// What a program that cannot be executed is refused with, but for the error.
+fn not_executed(launch: &Launch<'_>) -> Refusal {
+    let about = launch.argv.first().map_or_else(String::new, |word| word.display().to_string());
+    Refusal { stage: Stage::Exec, errno: 0, about }
 }
 
 impl Waiting {
@@ -95,31 +108,36 @@ impl Waiting {
     /// # Errors
     /// Why it was not executed.
     pub fn outcome(self) -> Result<(), Refusal> {
-        let mut report = [0; 5];
+        let mut report = [0; answer::LEN_MAX];
         loop {
-            return match (rustix::io::read(&self.status, &mut report), report) {
-                (Ok(5), [stage, a, b, c, d]) => {
-                    let stage = if stage == b'd' { Stage::Dir } else { Stage::Exec };
-                    // It holds a copy of the lock until it is gone.
-                    wait_for(self.pid);
-                    Err(Refusal { stage, errno: i32::from_ne_bytes([a, b, c, d]) })
-                }
-                (Err(Errno::INTR), _) => continue,
+            let length = match rustix::io::read(&self.status, &mut report) {
+                Err(Errno::INTR) => continue,
                 // The pipe closes as the program takes over.
-                (Ok(_) | Err(_), _) => Ok(()),
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(length) => length,
             };
+            // It holds a copy of the lock until it is gone.
+            wait_for(self.pid);
+            cgroup::remove(self.group.as_deref());
+            return Err(match report.get(..length).and_then(answer::parse) {
+                Some(Answer::Failed { stage, errno, text }) => Refusal { stage, errno, about: text },
+                Some(Answer::Started { .. } | Answer::Busy | Answer::Taken) | None => {
+                    Refusal { stage: Stage::Exec, errno: libc::EIO, about: String::new() }
+                }
+            });
         }
     }
 
     /// Sends the child away unexecuted, and waits until it is gone.
     pub fn cancel(self) {
-        let Waiting { pid, go, status } = self;
+        let Waiting { pid, group, go, status } = self;
         drop(go);
         drop(status);
         if let Ok(number) = i32::try_from(pid) {
             sys::signal(number, libc::SIGKILL);
         }
         wait_for(pid);
+        cgroup::remove(group.as_deref());
     }
 }
 
@@ -128,14 +146,15 @@ fn wait_for(pid: u32) {
     let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
 }
 
-/// What the child does to itself while it is still our code. Standard input leads to `/dev/null` already.
-fn prepare(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &OwnedFd) -> Result<(), Refusal> {
-    let refused = |stage| move |errno: Errno| Refusal { stage, errno: errno.raw_os_error() };
-    rustix::process::setpgid(None, None).map_err(refused(Stage::Exec))?;
+/// What the child does to itself while it is still our code; the program it will become. Standard input leads to
+/// `/dev/null` already.
+fn prepare(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &OwnedFd) -> Result<CString, Refusal> {
+    let failed = |errno: Errno| Refusal { errno: errno.raw_os_error(), ..not_executed(launch) };
+    rustix::process::setpgid(None, None).map_err(failed)?;
     sys::reset_signals();
     let is_wired = sys::replace_stream(stdout, 1).is_ok() && sys::replace_stream(stderr, 2).is_ok();
     if !is_wired {
-        return Err(refused(Stage::Exec)(Errno::BADF));
+        return Err(failed(Errno::BADF));
     }
     // The second net: as long as any descendant keeps this open, the instance is not free. Low limits get a low number.
     if sys::duplicate_open(lock, LOCK_FD_LEAST).is_err() {
@@ -147,7 +166,14 @@ fn prepare(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &Owned
         // A limit at or below the hard one is always granted.
         let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum });
     }
-    rustix::process::chdir(launch.dir).map_err(refused(Stage::Dir))
+    bounds::take_on(&launch.bounds)?;
+    // As whoever it is now: what it may not enter or execute, it must not be started in or as.
+    rustix::process::chdir(launch.dir).map_err(|errno| Refusal {
+        stage: Stage::Dir,
+        errno: errno.raw_os_error(),
+        about: launch.dir.display().to_string(),
+    })?;
+    resolve(launch).map_err(failed)
 }
 
 fn words(texts: &[&OsStr]) -> io::Result<Words> {
@@ -185,7 +211,22 @@ pub fn hint(launch: &Launch<'_>, refusal: &Refusal) -> &'static str {
     match (refusal.stage, refusal.errno) {
         (Stage::Exec, libc::ENOENT) if is_there() => " (the file is there, its interpreter is not; see its first line)",
         (Stage::Exec, libc::ENOEXEC) => " (no program of this machine; a script begins with a line like #!/bin/sh)",
-        (Stage::Exec | Stage::Spec | Stage::Home | Stage::Fork | Stage::Dir, _) => "",
+        (Stage::Dir | Stage::Exec, libc::EACCES) if launch.bounds.identity.is_some() => {
+            " (for the user it runs as; that user needs the right to enter every folder on the way)"
+        }
+        (Stage::User, libc::EPERM) => " (only root may start programs as another user)",
+        (Stage::Limits, libc::EPERM | libc::EACCES) => " (only root may ask for more than the controller has)",
+        (
+            Stage::Exec
+            | Stage::Spec
+            | Stage::Home
+            | Stage::Fork
+            | Stage::Dir
+            | Stage::Limits
+            | Stage::User
+            | Stage::Refused,
+            _,
+        ) => "",
     }
 }
 

@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use setpoint::record::answer::{self, Answer, Proc};
 use setpoint::record::argv::Argv;
 use setpoint::record::attempt::{self, Birth, End, Streak};
+use setpoint::record::bounds::Bounds;
 use setpoint::record::launch::{self, Launch};
 use setpoint::record::logline::{self, LogLine};
 use setpoint::record::policy::Policy;
@@ -44,6 +45,7 @@ pub struct Start<'a> {
     pub attempt: u32,
     pub keep: u32,
     pub nofile_soft: u64,
+    pub bounds: Bounds<'a>,
     /// What executes the shim, if not we ourselves.
     pub through: &'static [&'static str],
 }
@@ -126,6 +128,7 @@ impl Home {
             attempt: 1,
             keep: 20,
             nofile_soft: 0,
+            bounds: Bounds::default(),
             through: &[],
         }
     }
@@ -255,6 +258,7 @@ impl Start<'_> {
             instance_dir: &records,
             log_dir: &logs,
             log_prefix: OsStr::new("0"),
+            bounds: self.bounds.clone(),
         };
         let spec = launch::encode(&launch).expect("a launch spec");
         let argv = Argv { instance: launch.instance, attempt: self.attempt, revision: "1:abcd", home: HOME_ID };
