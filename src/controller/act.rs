@@ -6,6 +6,7 @@
 use std::io;
 
 use super::core::Core;
+use super::starts::Start;
 use crate::engine::observed::Twin;
 use crate::engine::plan::{Action, Decision, Policy, StopRule};
 use crate::engine::{InstanceId, Now, Plan, ProcId, Revision, Sight};
@@ -13,6 +14,7 @@ use crate::execute::adopted;
 use crate::execute::lost::{self, Declared};
 use crate::execute::policy;
 use crate::execute::signal::{self, Sent};
+use crate::execute::spawn::Order;
 
 impl Core {
     /// Carries out every action. True when another pass would find something new at once.
@@ -51,8 +53,12 @@ impl Core {
 
     /// Starts what is queued, as far as there is room.
     pub(super) fn start_queued(&mut self, now: &Now) {
-        while let Some((id, spawn, generation)) = self.starts.take_next() {
-            let begun = self.starter.start(&id, &spawn, generation).and_then(|pending| {
+        self.starts.give_up_gathering(now.boot);
+        self.gather(now);
+        while let Some((start, ready)) = self.starts.take_next() {
+            let Start { id, spawn, generation } = start;
+            let given = ready.as_ref().map_err(String::as_str);
+            let begun = self.starter.start(&Order { id: &id, spawn: &spawn, generation, given }).and_then(|pending| {
                 self.watch.add_answer(&id, pending.answer)?;
                 Ok(pending.child)
             });
@@ -63,6 +69,23 @@ impl Core {
                     self.refuse(&id, &error.to_string());
                     self.doubts.insert(id, (now.boot.after(crate::engine::converge::REFUSED_RETRY), 0));
                 }
+            }
+        }
+    }
+
+    /// Has gathered what starts need beside their manifests, as far as there is room.
+    fn gather(&mut self, now: &Now) {
+        while self.resolver.has_room()
+            && let Some(start) = self.starts.take_needy()
+        {
+            let number = self.starts.next_number();
+            let asked = self.resolver.ask(start.spawn.launch.clone()).and_then(|(asked, pipe)| {
+                self.watch.add_gathered(&start.id, number, pipe)?;
+                Ok(asked)
+            });
+            match asked {
+                Ok(asked) => self.starts.gathers(start, number, asked, now.boot),
+                Err(error) => self.starts.fails(start, format!("its environment cannot be gathered: {error}")),
             }
         }
     }

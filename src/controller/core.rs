@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::journal::Journal;
+use super::resolve::Resolver;
 use super::starts::Starts;
 use super::watch::Watch;
 use crate::desired::generation::Stored;
@@ -23,6 +24,7 @@ use crate::engine::{
     Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, Sight, Sighting, audit,
     reconcile,
 };
+use crate::execute::cgroup;
 use crate::execute::spawn::Starter;
 use crate::home::Home;
 use crate::observe::{Clock, ProcTable};
@@ -54,6 +56,7 @@ pub struct Core {
     pub(super) backoff: Backoff,
     pub(super) watch: Watch,
     pub(super) starts: Starts,
+    pub(super) resolver: Resolver,
     /// Attempts that were asked to stop: if one is lost on the way, that is no crash.
     pub(super) ending: BTreeMap<InstanceId, u32>,
     /// Instances to look at again, with when and how often that was tried.
@@ -89,7 +92,12 @@ impl Core {
         let stored = Arc::new(store.read_current()?);
         let mut parsed = Parsed::default();
         let desired = parsed.to_engine(&stored, home.key());
-        let starter = Starter { home: home.clone(), boot_id: clock.boot_id().as_str().to_owned(), nofile_soft };
+        let starter = Starter {
+            home: home.clone(),
+            boot_id: clock.boot_id().as_str().to_owned(),
+            nofile_soft,
+            domain: cgroup::given_to(std::process::id()).map(cgroup::Domain::opened),
+        };
         let mut core = Core {
             journal: Journal::open(&home.events()),
             home,
@@ -104,6 +112,7 @@ impl Core {
             backoff: Backoff::default(),
             watch,
             starts: Starts::default(),
+            resolver: Resolver::default(),
             ending: BTreeMap::new(),
             doubts: BTreeMap::new(),
             relist_at: BootTime::default(),

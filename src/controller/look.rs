@@ -252,6 +252,7 @@ impl Core {
                         is_urgent = true;
                     }
                     Sign::Answered(id) => is_urgent |= !self.answered(&id, &fd),
+                    Sign::Gathered(id, number) => self.starts.gathered(&id, number),
                 }
             }
         }

@@ -12,6 +12,7 @@ pub mod log;
 pub mod look;
 pub mod report;
 pub mod request;
+pub mod resolve;
 pub mod run;
 pub mod starts;
 pub mod wake;

@@ -1,15 +1,18 @@
-//! Starts that are queued or under way.
+//! Starts that are queued, being gathered for, or under way.
 //!
 //! In: spawns of a plan. Out: at most [`FLYING_MAX`] at a time. Not here: what their answers mean.
-//! The surprise: a queued start is dropped as soon as a newer generation is read, since it belongs to an old plan.
+//! The surprise: a start that is not under way is dropped as soon as a newer generation is read, since it belongs to
+//! an old plan; and one that needs nothing beside its manifest never waits behind one that does.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::process::Child;
 use std::time::Duration;
 
+use super::resolve::Asked;
 use crate::engine::observed::{Alive, Observed, Phase};
 use crate::engine::plan::Spawn;
 use crate::engine::{BootId, BootTime, InstanceId, ProcId, Sight, Sighting};
+use crate::execute::environment::{self, Given};
 
 /// How many starts are under way at once: enough to keep all cores busy, few enough to keep the rest responsive.
 pub const FLYING_MAX: usize = 16;
@@ -17,7 +20,13 @@ pub const FLYING_MAX: usize = 16;
 /// The starts.
 #[derive(Debug, Default)]
 pub struct Starts {
-    queued: VecDeque<(InstanceId, Box<Spawn>, u64)>,
+    /// Those that need something beside their manifest, and nobody has been asked yet.
+    needy: VecDeque<Start>,
+    /// Those that somebody gathers for, by number.
+    gathering: BTreeMap<InstanceId, Gathering>,
+    gatherings: u64,
+    /// Those that wait for room, with what was gathered for them; nothing where all of it is at hand.
+    queued: VecDeque<(Start, Option<Ready>)>,
     flying: BTreeMap<InstanceId, Flight>,
     /// Parents of shims that had not ended when their answer came.
     unreaped: Vec<Child>,
@@ -27,6 +36,29 @@ pub struct Starts {
 /// what starts from it and nothing else.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// A start that was decided on.
+#[derive(Debug)]
+pub struct Start {
+    /// The instance.
+    pub id: InstanceId,
+    /// What is asked for.
+    pub spawn: Box<Spawn>,
+    /// By which generation.
+    pub generation: u64,
+}
+
+/// What a payload is given, or why there is no such thing.
+pub type Ready = Result<Given, String>;
+
+/// A start that somebody gathers for.
+#[derive(Debug)]
+struct Gathering {
+    start: Start,
+    number: u64,
+    asked: Asked,
+    until: BootTime,
+}
+
 /// A start under way.
 #[derive(Debug)]
 struct Flight {
@@ -35,16 +67,19 @@ struct Flight {
 }
 
 impl Starts {
-    /// True when nothing is queued or under way.
+    /// True when nothing is queued, gathered for or under way.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.queued.is_empty() && self.flying.is_empty()
+        self.needy.is_empty() && self.gathering.is_empty() && self.queued.is_empty() && self.flying.is_empty()
     }
 
-    /// True when a start of this instance is queued or under way.
+    /// True when a start of this instance is queued, gathered for or under way.
     #[must_use]
     pub fn has(&self, id: &InstanceId) -> bool {
-        self.flying.contains_key(id) || self.queued.iter().any(|(queued, ..)| queued == id)
+        self.flying.contains_key(id)
+            || self.gathering.contains_key(id)
+            || self.queued.iter().any(|(start, _)| start.id == *id)
+            || self.needy.iter().any(|start| start.id == *id)
     }
 
     /// Queues a start and marks the instance, so that the next pass sees it coming.
@@ -61,12 +96,65 @@ impl Starts {
             tree: [].into(),
         };
         seen.sightings.insert(id.clone(), Sighting::of(Sight::Seen(alive)));
-        self.queued.push_back((id.clone(), spawn, generation));
+        let start = Start { id: id.clone(), spawn, generation };
+        if environment::is_at_hand(&start.spawn.launch) {
+            self.queued.push_back((start, None));
+        } else {
+            self.needy.push_back(start);
+        }
+    }
+
+    /// The next start to gather for.
+    pub fn take_needy(&mut self) -> Option<Start> {
+        self.needy.pop_front()
+    }
+
+    /// The number under which the next gathering is known.
+    pub fn next_number(&mut self) -> u64 {
+        self.gatherings += 1;
+        self.gatherings
+    }
+
+    /// Somebody gathers for a start.
+    pub fn gathers(&mut self, start: Start, number: u64, asked: Asked, now: BootTime) {
+        let until = now.after(environment::patience(&start.spawn.launch));
+        self.gathering.insert(start.id.clone(), Gathering { start, number, asked, until });
+    }
+
+    /// What was gathered under this number is there; an older number is of a start that was dropped.
+    pub fn gathered(&mut self, id: &InstanceId, number: u64) {
+        if self.gathering.get(id).is_some_and(|gathering| gathering.number == number)
+            && let Some(Gathering { start, asked, .. }) = self.gathering.remove(id)
+        {
+            self.queued.push_back((start, Some(asked.answer())));
+        }
+    }
+
+    /// A start for which nothing can be gathered.
+    pub fn fails(&mut self, start: Start, why: String) {
+        self.queued.push_back((start, Some(Err(why))));
+    }
+
+    /// Gives up on what is gathered for too long.
+    pub fn give_up_gathering(&mut self, now: BootTime) {
+        let late = |gathering: &Gathering| gathering.until <= now;
+        let ids: Vec<InstanceId> =
+            self.gathering.iter().filter(|(_, one)| late(one)).map(|(id, _)| id.clone()).collect();
+        for gathering in ids.iter().filter_map(|id| self.gathering.remove(id)).collect::<Vec<_>>() {
+            let why = "a file, a command or a name service of its environment does not answer".to_owned();
+            self.fails(gathering.start, why);
+        }
     }
 
     /// The next start, when there is room for one.
-    pub fn take_next(&mut self) -> Option<(InstanceId, Box<Spawn>, u64)> {
-        if self.flying.len() < FLYING_MAX { self.queued.pop_front() } else { None }
+    pub fn take_next(&mut self) -> Option<(Start, Ready)> {
+        if self.flying.len() >= FLYING_MAX {
+            return None;
+        }
+        let (start, ready) = self.queued.pop_front()?;
+        // What is at hand is gathered here and now, without asking anybody.
+        let ready = ready.unwrap_or_else(|| environment::gather(&start.spawn.launch));
+        Some((start, ready))
     }
 
     /// A start is under way.
@@ -96,16 +184,19 @@ impl Starts {
         late
     }
 
-    /// When the first start under way is overdue.
+    /// When the first start under way or being gathered for is overdue.
     #[must_use]
     pub fn due(&self) -> Option<BootTime> {
-        self.flying.values().map(|flight| flight.since.after(ANSWER_WITHIN)).min()
+        let flying = self.flying.values().map(|flight| flight.since.after(ANSWER_WITHIN));
+        flying.chain(self.gathering.values().map(|gathering| gathering.until)).min()
     }
 
-    /// Drops what is queued.
+    /// Drops what is not under way.
     pub fn forget_queued(&mut self, seen: &mut Observed) {
-        for (id, ..) in self.queued.drain(..) {
-            seen.sightings.remove(&id);
+        let gathering = std::mem::take(&mut self.gathering).into_values().map(|gathering| gathering.start);
+        let queued = self.queued.drain(..).map(|(start, _)| start);
+        for start in self.needy.drain(..).chain(gathering).chain(queued) {
+            seen.sightings.remove(&start.id);
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum Sign {
     Ended(InstanceId, ProcId),
     /// The start of this instance has been answered.
     Answered(InstanceId),
+    /// What this start needs has been gathered; starts are numbered.
+    Gathered(InstanceId, u64),
 }
 
 /// The set.
@@ -73,6 +75,14 @@ impl Watch {
     /// When the set is full.
     pub fn add_answer(&mut self, id: &InstanceId, pipe: OwnedFd) -> io::Result<()> {
         self.add(Sign::Answered(id.clone()), pipe).map(|_| ())
+    }
+
+    /// Notices that what a start needs is there.
+    ///
+    /// # Errors
+    /// When the set is full.
+    pub fn add_gathered(&mut self, id: &InstanceId, number: u64, pipe: OwnedFd) -> io::Result<()> {
+        self.add(Sign::Gathered(id.clone(), number), pipe).map(|_| ())
     }
 
     fn add(&mut self, sign: Sign, fd: OwnedFd) -> io::Result<u64> {

@@ -1,20 +1,12 @@
-//! Turns a command as written into the argument list that is executed, and gathers its environment.
+//! Turns a command as written into the argument list that is executed, and names the markers of a process of ours.
 //!
-//! In: a [`Launch`]. Out: argv and environment. Not here: executing.
+//! In: a [`Command`], an instance. Out: argv, markers. Not here: the rest of the environment, executing.
 //! The surprise: a line that needs no shell gets none, so that the main process is the program itself and a signal
 //! reaches it.
 
-use std::collections::BTreeMap;
-
 use crate::engine::InstanceId;
-use crate::engine::plan::{Command, EnvValue, Launch};
+use crate::engine::plan::Command;
 use crate::home::Home;
-
-/// What the base environment takes over from the controller's own.
-const BASE: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
-
-/// Used where the controller itself was started without one.
-const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Words that mean something to a shell and are not, or not only, programs.
 const SHELL_WORDS: &[&str] = &[
@@ -52,25 +44,6 @@ fn is_plain(line: &str) -> bool {
     let is_special = |c: char| "|&;<>()$`\\\"'*?[]#~={}%!^\n\r".contains(c);
     let first = line.split_ascii_whitespace().next();
     !line.contains(is_special) && first.is_some_and(|word| !SHELL_WORDS.contains(&word))
-}
-
-/// The environment of a payload: the base, what its manifest adds, and the markers, which nothing overrides.
-#[must_use]
-pub fn environment(home: &Home, id: &InstanceId, attempt: u32, launch: &Launch) -> BTreeMap<String, String> {
-    let mut env = base();
-    env.extend(launch.env.iter().filter_map(|(name, value)| match value {
-        EnvValue::Literal(text) => Some((name.clone(), text.clone())),
-        EnvValue::FromEnv(_) | EnvValue::FromFile(_) | EnvValue::FromCommand(_) => None,
-    }));
-    env.extend(markers(home, id, attempt));
-    env
-}
-
-fn base() -> BTreeMap<String, String> {
-    let own = |name: &&str| Some(((*name).to_owned(), std::env::var(name).ok()?));
-    let mut env: BTreeMap<String, String> = BASE.iter().filter_map(own).collect();
-    env.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
-    env
 }
 
 /// The variables by which a process is known as ours; shims carry them too.

@@ -4,9 +4,14 @@
 //! The surprise: nothing here waits for a process. A start is answered over a pipe, an end by a pidfd.
 
 pub mod adopted;
+pub mod cgroup;
 pub mod command;
+pub mod env_file;
+pub mod environment;
+pub mod identity;
 pub mod limits;
 pub mod lost;
 pub mod policy;
+pub mod reference;
 pub mod signal;
 pub mod spawn;

@@ -4,7 +4,7 @@
 //! The surprise: the new process is a copy of the running binary, even when its file has been replaced, and it is
 //! nobody's child: it lets go of itself and answers over the pipe.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -13,14 +13,14 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
-use super::command;
-use super::policy;
+use super::environment::Given;
+use super::{cgroup, command, policy};
 use crate::engine::InstanceId;
-use crate::engine::plan::Spawn;
+use crate::engine::plan::{self, Spawn};
 use crate::home::Home;
 use crate::record::argv::Argv;
 use crate::record::attempt::Streak;
-use crate::record::bounds::Bounds;
+use crate::record::bounds::{Bounds, Group, Resource};
 use crate::record::launch::{self, Launch};
 
 /// How many attempt records of an instance are kept.
@@ -35,6 +35,21 @@ pub struct Starter {
     pub boot_id: String,
     /// The soft limit on open files before this process raised its own.
     pub nofile_soft: u64,
+    /// The control group that was given to this controller.
+    pub domain: Option<cgroup::Domain>,
+}
+
+/// What one start is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The instance.
+    pub id: &'a InstanceId,
+    /// What is asked for.
+    pub spawn: &'a Spawn,
+    /// By which generation.
+    pub generation: u64,
+    /// What the payload is given, or why it is to be refused; a refused attempt is recorded and counts.
+    pub given: Result<&'a Given, &'a str>,
 }
 
 /// A start that has not been answered.
@@ -51,12 +66,13 @@ impl Starter {
     ///
     /// # Errors
     /// When it cannot be handed its orders or cannot be started at all; nothing runs then and nothing is recorded.
-    pub fn start(&self, id: &InstanceId, spawn: &Spawn, generation: u64) -> io::Result<Pending> {
+    pub fn start(&self, order: &Order<'_>) -> io::Result<Pending> {
+        let Order { id, spawn, .. } = order;
         let folder = self.home.records(id);
         std::fs::create_dir_all(&folder)?;
         // The shim has its policy with its orders; the file is for later changes, and may fail without harm.
         _ = policy::write_if_new(&folder, &spawn.policy, None);
-        let orders = self.orders(id, &folder, spawn, generation)?;
+        let orders = self.orders(order, &folder)?;
         let (answer, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&answer, true)?;
         let revision = spawn.revision.to_string();
@@ -76,10 +92,24 @@ impl Starter {
     }
 
     /// The orders, in memory that cannot change any more: they hold the environment, so they never touch a disk.
-    fn orders(&self, id: &InstanceId, folder: &Path, spawn: &Spawn, generation: u64) -> io::Result<std::fs::File> {
+    fn orders(&self, order: &Order<'_>, folder: &Path) -> io::Result<std::fs::File> {
+        let Order { id, spawn, generation, given } = *order;
         let executed = command::executed(&spawn.launch.command);
-        let env = command::environment(&self.home, id, spawn.attempt, &spawn.launch);
-        let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let nothing = Given::nothing();
+        let mut env = given.unwrap_or(&nothing).env.clone();
+        env.extend(command::markers(&self.home, id, spawn.attempt).map(|(name, value)| (name.into(), value.into())));
+        let env: Vec<OsString> = env.into_iter().map(|(name, value)| joined(name, &value)).collect();
+        let group = self.domain.as_ref().and_then(|domain| domain.group(self.home.id(), id));
+        let files = cgroup::files(&spawn.launch.limits, self.controllers());
+        let bounds = Bounds {
+            identity: given.ok().and_then(|given| given.identity.clone()),
+            group: group.as_deref().map(|folder| Group {
+                folder,
+                files: files.iter().map(|(file, text)| (*file, text.as_str())).collect(),
+            }),
+            refusal: given.err(),
+            ..self.bounds(&spawn.launch)
+        };
         let logs = self.home.logs(&id.object);
         let bytes = launch::encode(&Launch {
             home_root: self.home.root(),
@@ -99,14 +129,14 @@ impl Starter {
             argv: executed.argv.iter().map(OsStr::new).collect(),
             is_line: executed.is_line,
             dir: Path::new(&*spawn.launch.dir),
-            env: env.iter().map(OsStr::new).collect(),
+            env: env.iter().map(OsString::as_os_str).collect(),
             policy: policy::written(&spawn.policy),
             keep_attempts: KEEP_ATTEMPTS,
             nofile_soft: self.nofile_soft,
             instance_dir: folder,
             log_dir: &logs,
             log_prefix: OsStr::new(&id.cause.to_string()),
-            bounds: Bounds::default(),
+            bounds,
         })
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
@@ -116,4 +146,34 @@ impl Starter {
         io::Seek::rewind(&mut memory)?;
         Ok(memory)
     }
+
+    fn controllers(&self) -> cgroup::Controllers {
+        self.domain.as_ref().map(|domain| domain.controllers).unwrap_or_default()
+    }
+
+    /// What holds each process of a payload back.
+    fn bounds(&self, launch: &plan::Launch) -> Bounds<'static> {
+        let limits = &launch.limits;
+        let counted = !self.controllers().pids && cgroup::counts_user(launch);
+        let rlimits = [
+            (Resource::Files, limits.files),
+            (Resource::Processes, limits.processes.filter(|_| counted)),
+            (Resource::FileSize, limits.file_size),
+            (Resource::Core, limits.core),
+            (Resource::Stack, limits.stack),
+        ];
+        Bounds {
+            umask: launch.umask,
+            nice: limits.nice,
+            oom_score: limits.oom_score,
+            rlimits: rlimits.into_iter().filter_map(|(resource, limit)| Some((resource, limit?))).collect(),
+            ..Bounds::default()
+        }
+    }
+}
+
+fn joined(mut name: OsString, value: &OsStr) -> OsString {
+    name.push("=");
+    name.push(value);
+    name
 }
