@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use super::apply::quoted;
 use super::{Failure, Format, Global, Outcome, exit};
 use crate::controller::request::{self, Ended};
-use crate::controller::{Options, RunError, run as run_controller};
+use crate::controller::{Left, Options, RunError, run as run_controller};
 use crate::home::Home;
 use crate::observe::proc::ancestors;
 use crate::observe::{ProcTable, Table};
 use crate::record::argv;
+use crate::shim::first::{self, Role};
 
 /// How long a controller may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -135,6 +136,9 @@ fn foreground(global: &Global, args: &RunArgs) -> Outcome {
     crate::execute::limits::close_inherited();
     // Otherwise `ps` would show what it was executed as, which may be `exe`.
     _ = rustix::thread::set_name(c"setpoint");
+    if std::process::id() == 1 {
+        return as_process_1(global, args);
+    }
     // The background one is told to answer on its stdout, which nothing else writes to.
     let is_background = std::env::var_os(BACKGROUND).is_some();
     let ready = is_background.then(|| {
@@ -142,16 +146,28 @@ fn foreground(global: &Global, args: &RunArgs) -> Outcome {
         release_stdout();
         copy.map(File::from)
     });
+    live(global, args, !is_background, ready.flatten()).map(|_| exit::OK)
+}
+
+/// As the first process of a container: everything is done by forks of it, which come back here with their role.
+fn as_process_1(global: &Global, args: &RunArgs) -> Outcome {
+    let failed = |error| Failure::new(exit::FAILED, format!("signals cannot be taken: {error}"));
+    match first::live().map_err(failed)? {
+        Role::Controller { ready } => live(global, args, true, Some(ready)).map(|left| match left {
+            Left::Stopped => exit::OK,
+            // Whoever ended it wanted another one: the container would end with it.
+            Left::Running => exit::INTERRUPTED,
+        }),
+        Role::Stopper => stop_all(global, &open(global)?),
+        Role::Over { code } => Ok(code),
+    }
+}
+
+fn live(global: &Global, args: &RunArgs, is_watched: bool, ready: Option<File>) -> Result<Left, Failure> {
     let folders = folders(&args.folders)?;
-    let options = Options {
-        folders,
-        is_once: false,
-        is_watched: !is_background,
-        is_verbose: global.verbose,
-        ready: ready.flatten(),
-    };
+    let options = Options { folders, is_once: false, is_watched, is_verbose: global.verbose, ready };
     match run_controller(&open(global)?, options) {
-        Ok(()) => Ok(exit::OK),
+        Ok(left) => Ok(left),
         Err(error @ RunError::Already { .. }) => {
             let help = "help: setpoint controller status, or another home with --home";
             Err(Failure::new(exit::REFUSED, format!("{error}\n  {help}")))
@@ -451,7 +467,7 @@ pub fn once(home: &Home, is_verbose: bool) -> Outcome {
     refuse_under_shim()?;
     let options = Options { is_once: true, is_verbose, ..Options::default() };
     match run_controller(home, options) {
-        Ok(()) => Ok(exit::OK),
+        Ok(Left::Running | Left::Stopped) => Ok(exit::OK),
         // It has been recorded; whoever runs takes it from there.
         Err(RunError::Already { .. }) => nudge(home).map(|_| exit::OK),
         Err(error) => Err(Failure::new(exit::FAILED, error.to_string())),

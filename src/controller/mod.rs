@@ -18,4 +18,4 @@ pub mod starts;
 pub mod wake;
 pub mod watch;
 
-pub use run::{Options, RunError, run};
+pub use run::{Left, Options, RunError, run};

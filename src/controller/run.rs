@@ -77,11 +77,20 @@ pub enum RunError {
     Store(#[from] StoreError),
 }
 
+/// What a controller leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Services run on.
+    Running,
+    /// It was asked to stop everything, and has.
+    Stopped,
+}
+
 /// Runs a controller until it is asked to end.
 ///
 /// # Errors
 /// When another one runs, or it cannot begin.
-pub fn run(home: &Home, options: Options) -> Result<(), RunError> {
+pub fn run(home: &Home, options: Options) -> Result<Left, RunError> {
     let _lock = claim(home)?;
     log::install(&home.controller_log(), options.is_watched, options.is_verbose);
     let pid = format!("{}\n", std::process::id());
@@ -131,7 +140,7 @@ struct Life {
     is_ending: bool,
 }
 
-async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<(), RunError> {
+async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Left, RunError> {
     let socket = request::bind(&request::socket(home)?)?;
     let (asking, mut asked) = mpsc::channel(64);
     let places = request::places();
@@ -196,11 +205,12 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<(),
         life.beat();
     }
     let is_asked = !life.stop_answers.is_empty();
+    let left = if life.core.is_draining() { Left::Stopped } else { Left::Running };
     life.end();
     if is_asked {
         request::farewell(&places).await;
     }
-    Ok(())
+    Ok(left)
 }
 
 impl Life {

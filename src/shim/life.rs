@@ -21,9 +21,6 @@ use crate::record::policy::{self, Policy};
 /// The first and the longest wait between two rounds of KILL, in milliseconds.
 const ROUND_FIRST_MS: u64 = 100;
 const ROUND_LONGEST_MS: u64 = 1000;
-/// The size of one report of a signal descriptor, and how many are taken at once.
-const REPORT_LEN: usize = 128;
-const REPORTS: usize = 4;
 
 /// Everything a shim holds while its payload lives.
 pub struct Life {
@@ -159,10 +156,7 @@ impl Life {
 
     fn read_signals(&self) -> Came {
         let mut came = Came::default();
-        let mut reports = [0; REPORT_LEN * REPORTS];
-        let length = rustix::io::read(&self.signals, &mut reports).unwrap_or(0);
-        for report in reports.get(..length).unwrap_or(&[]).chunks_exact(REPORT_LEN) {
-            let number = report.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+        for number in sys::signals_of(&self.signals) {
             match number {
                 libc::SIGCHLD => came.child = true,
                 libc::SIGTERM | libc::SIGINT => came.stop = true,

@@ -8,6 +8,7 @@
 mod bounds;
 mod cgroup;
 mod claim;
+pub mod first;
 mod life;
 mod log;
 mod payload;

@@ -105,16 +105,39 @@ pub fn reset_signals() {
     // The kernel's `struct sigaction`, all zero: the default meaning, no flags, nothing masked. The library's own call
     // would leave out the two signals it keeps for itself, which may have been inherited as ignored.
     let default = [0_u64; 8];
-    // SAFETY: the kernel's struct is smaller than the array on every architecture, and zeroes are valid in it; a
-    // signal set is plain integers, valid as zeroes; signals that cannot be set only make the call fail.
+    // SAFETY: the kernel's struct is smaller than the array on every architecture, and zeroes are valid in it;
+    // signals that cannot be set only make the call fail.
     unsafe {
         for signal in 1..=64 {
             libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), 8);
         }
+    }
+    unblock_signals();
+}
+
+/// Lets every signal through again.
+pub fn unblock_signals() {
+    // SAFETY: a signal set is plain integers, valid as zeroes; the pointers are to a live local.
+    unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
     }
+}
+
+/// The size of one report of a signal descriptor, and how many are taken at once.
+const REPORT_LEN: usize = 128;
+const REPORTS: usize = 4;
+
+/// The numbers of signals that have come, from a descriptor of [`take_signals`]; 0 where there is none.
+pub fn signals_of(fd: impl AsFd) -> [i32; REPORTS] {
+    let mut reports = [0; REPORT_LEN * REPORTS];
+    let length = rustix::io::read(fd, &mut reports).unwrap_or(0);
+    let mut reports = reports.get(..length).unwrap_or(&[]).chunks_exact(REPORT_LEN);
+    std::array::from_fn(|_| {
+        let number = reports.next().and_then(|report| report.first_chunk());
+        number.map_or(0, |bytes| i32::from_ne_bytes(*bytes))
+    })
 }
 
 /// What waiting for children came to.
