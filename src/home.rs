@@ -325,8 +325,11 @@ impl Home {
     }
 }
 
-/// Where the home should be.
-fn place(flag: Option<&Path>) -> Result<PathBuf, HomeError> {
+/// Where the home should be: `flag`, else as [`Home::open`] says. It is not looked at.
+///
+/// # Errors
+/// When nothing says where it is.
+pub fn place(flag: Option<&Path>) -> Result<PathBuf, HomeError> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let path = flag
         .map(Path::to_path_buf)

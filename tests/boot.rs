@@ -8,6 +8,8 @@
 mod container;
 #[path = "boot/first.rs"]
 mod first;
+#[path = "boot/install.rs"]
+mod install;
 #[path = "hostile/processes.rs"]
 mod processes;
 #[allow(dead_code, reason = "most of what happens here is seen from outside")]

@@ -66,6 +66,10 @@ enum Verb {
     Restart(RunArgs),
     /// What it says of itself; exit code 4 when none runs
     Status,
+    /// Have the system start it, at login or with the machine
+    Install(super::install::Args),
+    /// Undo that; services run on
+    Uninstall(super::install::Target),
     /// What it logged
     Logs {
         /// Only the last lines
@@ -92,6 +96,8 @@ pub fn run(global: &Global, args: Args) -> Outcome {
             start(global, &folders)
         }
         Verb::Status => status(global),
+        Verb::Install(args) => super::install::install(global, &args),
+        Verb::Uninstall(target) => super::install::uninstall(global, target),
         Verb::Logs { tail, follow } => super::tail::run(&open(global)?.controller_log(), tail, follow),
     }
 }
@@ -185,7 +191,11 @@ fn release_stdout() {
     }
 }
 
-fn folders(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+/// The folders to follow, absolute.
+///
+/// # Errors
+/// When one of them is not there.
+pub fn folders(given: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let canonical = |path: &PathBuf| {
         let failed = |error| {
             let text = format!(
@@ -375,12 +385,18 @@ fn stop(global: &Global, all: bool) -> Outcome {
     if all {
         return stop_all(global, &home);
     }
-    let said = match request::stop(&socket(&home)?, false, Some(PATIENCE)).map_err(|error| mute(&home, &error))? {
-        Ended::AsAsked | Ended::Unanswered | Ended::Unheard => "the controller is stopped; services run on",
-        Ended::Nobody => "no controller runs",
-    };
+    let said = if end(&home)? { "the controller is stopped; services run on" } else { "no controller runs" };
     super::say(global, said);
     Ok(exit::OK)
+}
+
+/// Ends the controller; services run on. False when none ran.
+///
+/// # Errors
+/// When it does not answer.
+pub fn end(home: &Home) -> Result<bool, Failure> {
+    let ended = request::stop(&socket(home)?, false, Some(PATIENCE)).map_err(|error| mute(home, &error))?;
+    Ok(ended != Ended::Nobody)
 }
 
 /// How often a controller is started only to stop everything.
@@ -405,7 +421,10 @@ fn stop_all(global: &Global, home: &Home) -> Outcome {
 }
 
 /// The folders that the running controller keeps applied.
-fn live_folders(global: &Global) -> Result<Vec<PathBuf>, Failure> {
+///
+/// # Errors
+/// When it does not answer.
+pub fn live_folders(global: &Global) -> Result<Vec<PathBuf>, Failure> {
     let status = ask(&open(global)?, "controller.status", &json!({}))?.unwrap_or_default();
     let folders = status.get("folders").and_then(Value::as_array);
     Ok(folders.into_iter().flatten().filter_map(Value::as_str).map(PathBuf::from).collect())

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod get;
 pub mod history;
 pub mod init;
+pub mod install;
 pub mod logs;
 pub mod pause;
 pub mod restart;

@@ -10,6 +10,7 @@ pub mod folders;
 pub mod journal;
 pub mod log;
 pub mod look;
+pub mod notify;
 pub mod report;
 pub mod request;
 pub mod resolve;

@@ -150,19 +150,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
     let folders = folders::Worker::start(home.clone(), std::mem::take(&mut options.folders), noting)?;
-    let status = Status {
-        folders: named,
-        running: true,
-        pid: std::process::id(),
-        started_at: rfc3339(clock::wall()),
-        last_heartbeat: None,
-        heartbeat_count: 0,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        generation: 0,
-        instances: std::collections::BTreeMap::new(),
-        waiting: std::collections::BTreeMap::new(),
-        problems: Vec::new(),
-    };
+    let status = first_status(named);
     let wake = Wake::new()?;
     let readable = readable::register(core.watch_fd()?)?;
     let due = readable::register(wake.fd()?)?;
@@ -174,6 +162,9 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     if let Some(mut ready) = options.ready.take() {
         // Whoever waited for this may have gone; that is no reason not to work.
         _ = ready.write_all(b"ready\n");
+    }
+    if options.is_watched {
+        super::notify::ready();
     }
     loop {
         life.write_state();
@@ -211,6 +202,23 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         request::farewell(&places).await;
     }
     Ok(left)
+}
+
+/// What it says of itself before it has looked.
+fn first_status(folders: Vec<String>) -> Status {
+    Status {
+        folders,
+        running: true,
+        pid: std::process::id(),
+        started_at: rfc3339(clock::wall()),
+        last_heartbeat: None,
+        heartbeat_count: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: 0,
+        instances: std::collections::BTreeMap::new(),
+        waiting: std::collections::BTreeMap::new(),
+        problems: Vec::new(),
+    }
 }
 
 impl Life {

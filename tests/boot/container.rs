@@ -173,9 +173,10 @@ fn children(parent: u32) -> Vec<Id> {
     pids.filter_map(|pid| processes::stat(pid).map(|(_, started)| Id { pid, started })).collect()
 }
 
-/// True when it waits for TERM instead of losing it, as process 1 does before it asks for signals.
+/// True when it keeps signals for later, and no longer loses them as a process 1 does at first. `unshare` keeps back
+/// TERM, too, for a moment, but not the ends of children.
 fn takes_signals(id: Id) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{}/status", id.pid)).unwrap_or_default();
     let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
-    u64::from_str_radix(blocked.trim(), 16).is_ok_and(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0)
+    u64::from_str_radix(blocked.trim(), 16).is_ok_and(|mask| mask & (1 << (Signal::CHILD.as_raw() - 1)) != 0)
 }
