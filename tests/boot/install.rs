@@ -271,7 +271,7 @@ fn a_controller_that_runs_is_replaced_and_its_folders_and_services_stay() {
         let pid = || std::fs::read_to_string(home.join("controller.pid")).ok();
         let before = pid().expect("a controller");
         let services = || machine.world.processes().into_iter().filter(|p| p.instance.is_some()).collect::<Vec<_>>();
-        machine.world.until("the service runs", || services().len() == 2);
+        machine.world.until("the service runs", || machine.run(&["wait", "web"]).code == 0);
         let running: Vec<processes::Id> = services().iter().map(|process| process.id).collect();
         let said = machine.run(&["controller", "install"]);
         assert_eq!(said.code, code, "{said:?}");
