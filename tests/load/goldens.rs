@@ -1,13 +1,23 @@
 //! Schemas and examples as they are checked in.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use expect_test::expect_file;
 use serde_json::Value;
+use setpoint::engine::desired::{Overrides, Spec};
+use setpoint::engine::expand::{Item, Items};
+use setpoint::engine::observed::Twin;
+use setpoint::engine::plan::{Inherit, Launch, Limits, Policy, Stdin};
+use setpoint::engine::{
+    Action, Backoff, BootId, BootTime, Cause, Coverage, Desired, InstanceId, Now, Object, Observed, Revision, Sight,
+    Sighting, Timestamp, reconcile,
+};
 use setpoint::kind::{KINDS, schema};
-use setpoint::load::{LoadContext, load};
+use setpoint::load::{LoadContext, Manifest, load};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -56,7 +66,104 @@ fn golden(path: &Path) -> String {
         });
         let _ = writeln!(out, "{:#}\n", manifest.spec);
     }
+    out.push_str(&first_plan(&loaded.manifests));
     out.replace(root().to_str().expect("utf-8"), "$REPOSITORY")
+}
+
+#[test]
+fn every_field_has_an_example() {
+    let mut written = BTreeSet::new();
+    for entry in fs::read_dir(root().join("examples")).expect("examples") {
+        let path = entry.expect("entry").path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text = fs::read_to_string(&path).expect("text");
+            for document in serde_yaml::from_multiple::<Value>(&text).expect("yaml") {
+                add_paths("", document.get("spec").unwrap_or(&document), &mut written);
+            }
+        }
+    }
+    let mut fields = BTreeSet::new();
+    KINDS.iter().for_each(|def| add_fields("", &(def.schema)().to_value(), &mut fields));
+    assert!(fields.len() > 60, "only {} fields", fields.len());
+    let missing: Vec<&String> = fields.difference(&written).collect();
+    assert!(missing.is_empty(), "no example has {missing:?}");
+}
+
+/// The fields of a value: `ready.http`; items of lists count as one.
+fn add_paths(above: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, field)| {
+            let path = format!("{above}{name}");
+            add_paths(&format!("{path}."), field, found);
+            found.insert(path);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| add_paths(above, item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The fields of a schema, by the same names.
+fn add_fields(above: &str, schema: &Value, found: &mut BTreeSet<String>) {
+    for (name, field) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let path = format!("{above}{name}");
+        add_fields(&format!("{path}."), field, found);
+        add_fields(&format!("{path}."), field.get("items").unwrap_or(&Value::Null), found);
+        found.insert(path);
+    }
+}
+
+/// What would be done about these objects on a machine on which nothing runs and everything has been looked at.
+fn first_plan(manifests: &[Arc<Manifest>]) -> String {
+    let (mut objects, mut observed) = (BTreeMap::new(), Observed::empty());
+    for manifest in manifests {
+        let parsed = (manifest.kind.parse)(&manifest.spec).expect("what was loaded parses");
+        if parsed.kind.for_each().is_some() {
+            observed.items.insert(manifest.id.clone(), Sight::Seen(one_item()));
+        }
+        for cause in [Cause::Slot(0), Cause::Named("first".into())] {
+            let id = InstanceId { object: manifest.id.clone(), cause };
+            let alone = Sighting { twin: Twin::None, ..Sighting::of(Sight::Absent) };
+            observed.sightings.insert(id, alone);
+        }
+        let object = Object {
+            id: manifest.id.clone(),
+            uid: "u1".into(),
+            spec: Spec::Known(parsed.kind),
+            revisions: vec![Revision { version: 1, hash: "a".into() }],
+            overrides: Overrides::default(),
+        };
+        objects.insert(manifest.id.clone(), Arc::new(object));
+    }
+    let desired = Desired { generation: 1, coverage: Coverage::Whole, objects, tombstones: BTreeMap::new() };
+    let now = Now { wall: Timestamp::from_nanos(0), boot: BootTime::default(), boot_id: BootId::new("this") };
+    let plan = reconcile(&desired, &observed, &Backoff::default(), &now);
+    let mut out = String::new();
+    for decision in &plan.decisions {
+        let _ = writeln!(out, "{}: {}, because {}", decision.id, verb(decision.action.as_ref()), decision.because);
+    }
+    out
+}
+
+fn one_item() -> Items {
+    let item = Item { text: "/srv/first.jsonl".into(), stem: "first".into() };
+    Items { listed: BTreeMap::from([(Cause::Named("first".into()), item)]), gone: BTreeMap::new() }
+}
+
+fn verb(action: Option<&Action>) -> String {
+    let Some(Action::Spawn(spawn)) = action else { return "wait".to_owned() };
+    let Launch { command, env, env_files, inherit, user, group, umask, limits, stdin, is_notified, dir: _ } =
+        &*spawn.launch;
+    let mut text = format!("start {command:?}");
+    let mut add = |is_set: bool, more: String| is_set.then(|| text.push_str(&format!("\n    {more}")));
+    add(!env.is_empty(), format!("env {env:?}"));
+    add(!env_files.is_empty(), format!("files {env_files:?}"));
+    add(*inherit != Inherit::Nothing, format!("inherits {inherit:?}"));
+    add(user.is_some() || group.is_some(), format!("as {user:?} {group:?}"));
+    add(umask.is_some(), format!("umask {:o}", umask.unwrap_or(0)));
+    add(*limits != Limits::default(), format!("limits {limits:?}"));
+    add(*stdin != Stdin::Null || *is_notified, format!("stdin {stdin:?}, notified {is_notified}"));
+    add(spawn.policy != Policy::DEFAULT, format!("{:?}", spawn.policy));
+    text
 }
 
 /// An editor that validates with the published schema must agree with the loader about everything we show people.
