@@ -202,7 +202,8 @@ pub(super) fn load_files(global: &Global, filename: &[PathBuf]) -> Result<Option
         .map_err(|error| Failure::new(exit::USAGE, format!("the current folder is gone: {error}; cd elsewhere")))?;
     let color = validate::is_colored(global);
     match load(filename, &here) {
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            super::caution::add(global, &mut loaded);
             loaded.warnings.iter().for_each(|warning| super::complain(&format!("{}\n", warning.render(false, color))));
             let batch = manifests::batch(&loaded).map_err(|mixed| Failure::new(exit::USAGE, mixed.to_string()))?;
             Ok(Some(batch))

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, exit};
+use super::{Failure, Format, Global, Outcome, caution, exit};
 use crate::controller::journal;
 use crate::engine::plan::{Decision, Reason};
 use crate::engine::{InstanceId, ObjectRef, State};
@@ -56,6 +56,11 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
     }
     text.push('\n');
     about(&mut text, facts, object);
+    if let Some(stored) = facts.stored.objects.get(object) {
+        for said in caution::unenforced(&stored.spec, caution::domain(Some(home)).as_ref()) {
+            _ = writeln!(text, "Note:        {said}");
+        }
+    }
     for decision in facts.decisions(object) {
         instance(&mut text, home, facts, decision);
     }

@@ -4,6 +4,7 @@
 //! The surprise: most verbs read the same facts the controller reads, so they work without one.
 
 pub mod apply;
+pub mod caution;
 pub mod completion;
 pub mod controller;
 pub mod delete;

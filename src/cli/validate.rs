@@ -32,10 +32,13 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> Outcome {
     let here = LoadContext::here()
         .map_err(|error| Failure::new(exit::USAGE, format!("the current folder is gone: {error}; cd elsewhere")))?;
-    let result = load(&args.filename, &here).and_then(|loaded| match bad_references(global, &loaded) {
+    let mut result = load(&args.filename, &here).and_then(|loaded| match bad_references(global, &loaded) {
         Some(problems) => Err(problems),
         None => Ok(loaded),
     });
+    if let Ok(loaded) = &mut result {
+        super::caution::add(global, loaded);
+    }
     match global.output {
         Format::Json => super::print(&format!("{:#}\n", verdict(&result)))?,
         Format::Table | Format::Wide | Format::Yaml | Format::Name => tell(global, &result)?,

@@ -1,7 +1,7 @@
-//! Control groups of version 2: the one this controller was given, what it can enforce, and limits as it takes them.
+//! Control groups of version 2: the one a controller was given, what it can enforce, and limits as it takes them.
 //!
-//! In: limits as written. Out: a folder for each instance, files with their texts, and words for what nothing here
-//! enforces. Not here: making, entering and ending a group (`shim`), limits of single processes.
+//! In: limits as written. Out: a folder for each instance, and files with their texts. Not here: making, entering and
+//! ending a group (`shim`), limits of single processes, words about what nothing enforces (`cli`).
 //! The surprise: a controller makes groups only where it was put into a group named `setpoint-controller`: that name
 //! is how whoever owns the parent says that it is ours. Where nobody said so, nothing is made.
 
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use procfs::process::Process;
 
 use crate::engine::InstanceId;
-use crate::engine::plan::{Launch, Limits};
+use crate::engine::plan::Limits;
 
 /// The name of the group a controller lives in whose parent is given to it.
 pub const OWN_NAME: &str = "setpoint-controller";
@@ -107,35 +107,17 @@ pub fn files(limits: &Limits, controllers: Controllers) -> Vec<(&'static str, St
     all.into_iter().filter(|(is_there, ..)| *is_there).map(|(_, file, text)| (file, text)).collect()
 }
 
-/// The limits of `launch` that nothing enforces here, in words.
-#[must_use]
-pub fn unenforced(launch: &Launch, domain: Option<&Domain>) -> Vec<String> {
-    let controllers = domain.map(|domain| domain.controllers).unwrap_or_default();
-    let why = |controller: &str| match domain {
-        None => "no writable cgroup v2".to_owned(),
-        Some(domain) => format!("{} has no {controller} controller", domain.folder.display()),
-    };
-    let Limits { memory, cpu_milli, processes, .. } = launch.limits;
-    let asked = [
-        (memory.is_some() && !controllers.memory, "memory", "memory"),
-        (cpu_milli.is_some() && !controllers.cpu, "cpu", "cpu"),
-        (processes.is_some() && !controllers.pids && !counts_user(launch), "processes", "pids"),
-    ];
-    let missing = asked.into_iter().filter(|(is_missing, ..)| *is_missing);
-    missing.map(|(_, field, name)| format!("limits.{field} is not enforced here: {}", why(name))).collect()
-}
-
 /// Without a group, processes can be counted only by user: all of them, whoever started them. That is the limit that
 /// was meant where the service has a user of its own, and a trap elsewhere.
 #[must_use]
-pub fn counts_user(launch: &Launch) -> bool {
-    launch.user.as_deref().is_some_and(|user| user != "root" && user != "0")
+pub fn counts_user(user: Option<&str>) -> bool {
+    // The kernel does not count what root runs.
+    user.is_some_and(|user| user != "root" && user != "0")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::plan::Command;
 
     const ALL: Controllers = Controllers { memory: true, cpu: true, pids: true };
 
@@ -174,31 +156,5 @@ mod tests {
         for (root, own, expected) in table {
             assert_eq!(domain_of(point, root, own), expected.map(PathBuf::from), "{own} below {root}");
         }
-    }
-
-    #[test]
-    fn what_nothing_enforces_is_said() {
-        let mut launch = Launch::new(Command::Line("true".to_owned()), "/");
-        assert_eq!(unenforced(&launch, None), [""; 0]);
-        launch.limits = Limits {
-            memory: Some(1),
-            cpu_milli: Some(1),
-            processes: Some(1),
-            files: Some(1),
-            nice: Some(1),
-            ..Limits::default()
-        };
-        let domain = |controllers| Domain { folder: "/g".into(), controllers };
-        assert_eq!(
-            unenforced(&launch, None),
-            ["memory", "cpu", "processes"].map(|f| format!("limits.{f} is not enforced here: no writable cgroup v2"))
-        );
-        assert_eq!(unenforced(&launch, Some(&domain(ALL))), [""; 0]);
-        launch.user = Some("web".to_owned());
-        let cpu_only = Controllers { cpu: true, ..Controllers::default() };
-        assert_eq!(
-            unenforced(&launch, Some(&domain(cpu_only))),
-            ["limits.memory is not enforced here: /g has no memory controller"]
-        );
     }
 }

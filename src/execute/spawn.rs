@@ -154,7 +154,7 @@ impl Starter {
     /// What holds each process of a payload back.
     fn bounds(&self, launch: &plan::Launch) -> Bounds<'static> {
         let limits = &launch.limits;
-        let counted = !self.controllers().pids && cgroup::counts_user(launch);
+        let counted = !self.controllers().pids && cgroup::counts_user(launch.user.as_deref());
         let rlimits = [
             (Resource::Files, limits.files),
             (Resource::Processes, limits.processes.filter(|_| counted)),
