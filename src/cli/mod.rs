@@ -22,6 +22,7 @@ pub mod pause;
 pub mod restart;
 pub mod schema;
 pub mod tail;
+pub mod top;
 pub mod usage;
 pub mod validate;
 pub mod wait;
@@ -170,6 +171,7 @@ enum Verb {
     Schema(schema::Args),
     Logs(logs::Args),
     Events(events::Args),
+    Top(top::Args),
     Restart(restart::Args),
     #[command(visible_alias = "stop")]
     Pause(pause::Args),
@@ -213,6 +215,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Schema(args) => schema::run(global, args),
         Verb::Logs(args) => logs::run(global, &args),
         Verb::Events(args) => events::run(global, &args),
+        Verb::Top(args) => top::run(global, &args),
         Verb::Restart(args) => restart::run(global, args),
         Verb::Pause(args) => pause::run(global, args),
         Verb::Resume(args) => pause::resume(global, args),

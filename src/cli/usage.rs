@@ -37,7 +37,6 @@ const VERBS: &[(&str, &str)] = &[
     ("shutdown", "setpoint controller stop --all"),
     ("status", "setpoint get, setpoint describe NAME, or setpoint controller status"),
     ("tail", "setpoint logs NAME -f"),
-    ("top", "setpoint get -o wide"),
     ("up", "setpoint apply -f FILE"),
     ("update", "setpoint apply -f FILE"),
 ];

@@ -15,6 +15,7 @@ pub mod records;
 pub mod shims;
 pub mod table;
 pub mod tree;
+pub mod usage;
 
 pub use clock::Clock;
 pub use proc::ProcTable;

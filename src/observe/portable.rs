@@ -5,10 +5,12 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use sysinfo::{Pid, Process as SysProcess, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 
 use super::table::{Listing, Process, ProcessState, Table};
+use super::usage::Usage;
 use crate::engine::Coverage;
 
 /// Reads the process table by way of `sysinfo`.
@@ -34,6 +36,17 @@ impl Table for PortableTable {
     fn environ(&self, pid: u32) -> Option<Vec<u8>> {
         one(pid, plain().with_environ(UpdateKind::Always), |p| joined(p.environ()))
     }
+}
+
+/// What a process uses; what its ended children did is not to be had here.
+#[must_use]
+pub fn usage(pid: u32) -> Option<Usage> {
+    one(pid, plain().with_cpu().with_memory(), |process| Usage {
+        cpu: Duration::from_millis(process.accumulated_cpu_time()),
+        cpu_reaped: Duration::ZERO,
+        rss: process.memory(),
+        pss: None,
+    })
 }
 
 fn plain() -> ProcessRefreshKind {
@@ -64,5 +77,28 @@ fn process(process: &SysProcess) -> Process {
         started: process.start_time(),
         name: process.name().to_string_lossy().into(),
         state,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_see_the_same_of_us() {
+        let us = std::process::id();
+        let busy = Duration::from_millis(100);
+        let proc = loop {
+            match super::super::proc::usage(us) {
+                Some(used) if used.cpu < busy => {}
+                Some(used) => break used,
+                None => panic!("we are here"),
+            }
+        };
+        let portable = usage(us).unwrap_or_default();
+        assert!(portable.cpu >= busy, "{portable:?}");
+        assert!(proc.cpu.abs_diff(portable.cpu) < Duration::from_secs(1), "{portable:?} {proc:?}");
+        assert!(portable.rss > 1 << 20 && proc.rss.abs_diff(portable.rss) < 16 << 20, "{portable:?} {proc:?}");
+        assert!(proc.pss.is_some_and(|pss| pss > 1 << 18 && pss <= proc.rss), "{proc:?}");
     }
 }

@@ -6,11 +6,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use procfs::ProcError;
 use procfs::process::Stat;
 
 use super::table::{Listing, Process, ProcessState, Table};
+use super::usage::Usage;
 use crate::engine::Coverage;
 
 /// Reads `/proc`.
@@ -85,6 +87,29 @@ fn stat(pid: u32) -> Result<Stat, ProcError> {
         }
         Err(error) => Err(ProcError::Io(error, Some(path.into()))),
     }
+}
+
+/// What a process uses. What it shares is to be had only of our own.
+#[must_use]
+pub fn usage(pid: u32) -> Option<Usage> {
+    let stat = stat(pid).ok()?;
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let time = |ticks_used: u64| Duration::from_millis(ticks_used.saturating_mul(1000) / ticks);
+    let reaped = u64::try_from(stat.cutime.saturating_add(stat.cstime)).unwrap_or(0);
+    let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+    Some(Usage {
+        cpu: time(stat.utime.saturating_add(stat.stime)),
+        cpu_reaped: time(reaped),
+        rss: stat.rss.saturating_mul(page),
+        pss: pss(pid),
+    })
+}
+
+fn pss(pid: u32) -> Option<u64> {
+    let text = read_whole(&format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn process(stat: Stat) -> Process {
