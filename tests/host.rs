@@ -16,6 +16,8 @@ mod edits;
 mod intents;
 #[path = "host/kills.rs"]
 mod kills;
+#[path = "host/older.rs"]
+mod older;
 #[path = "host/processes.rs"]
 mod processes;
 #[path = "host/rolls.rs"]
@@ -26,5 +28,7 @@ mod storms;
 mod tables;
 #[path = "host/trees.rs"]
 mod trees;
+#[path = "host/upgrades.rs"]
+mod upgrades;
 #[path = "host/world.rs"]
 mod world;
