@@ -6,6 +6,8 @@
 
 #[path = "boot/container.rs"]
 mod container;
+#[path = "boot/doctor.rs"]
+mod doctor;
 #[path = "boot/first.rs"]
 mod first;
 #[path = "boot/install.rs"]

@@ -430,9 +430,17 @@ pub fn live_folders(global: &Global) -> Result<Vec<PathBuf>, Failure> {
     Ok(folders.into_iter().flatten().filter_map(Value::as_str).map(PathBuf::from).collect())
 }
 
+/// What the controller says of itself, if one runs.
+///
+/// # Errors
+/// When it does not answer.
+pub fn status_of(home: &Home) -> Result<Option<Value>, Failure> {
+    ask(home, "controller.status", &json!({}))
+}
+
 fn status(global: &Global) -> Outcome {
     let home = open(global)?;
-    let Some(status) = ask(&home, "controller.status", &json!({}))? else {
+    let Some(status) = status_of(&home)? else {
         let last = std::fs::read_to_string(home.state_json()).ok();
         if global.output == Format::Json {
             super::print(&format!("{:#}\n", json!({ "running": false })))?;

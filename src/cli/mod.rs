@@ -10,6 +10,7 @@ pub mod controller;
 pub mod delete;
 pub mod describe;
 pub mod diff;
+pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod facts;
@@ -181,6 +182,7 @@ enum Verb {
     Undo(history::UndoArgs),
     Wait(wait::Args),
     Controller(controller::Args),
+    Doctor(doctor::Args),
     Completion(completion::Args),
     /// Print the version
     Version,
@@ -223,6 +225,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Undo(args) => history::undo(global, args),
         Verb::Wait(args) => wait::run(global, &args),
         Verb::Controller(args) => controller::run(global, args),
+        Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Completion(args) => completion::run(&args),
         Verb::Version => print(&format!("setpoint {}\n", env!("CARGO_PKG_VERSION"))).map(|()| exit::OK),
     }

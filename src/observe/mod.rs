@@ -8,6 +8,7 @@
 //! [`Backoff`]: crate::engine::Backoff
 
 pub mod clock;
+pub mod machine;
 pub mod portable;
 pub mod proc;
 pub mod readable;

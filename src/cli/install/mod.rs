@@ -103,7 +103,11 @@ pub fn uninstall(global: &Global, target: Target) -> Outcome {
     }
 }
 
-fn unit_of(global: &Global, folders: &[PathBuf]) -> Result<Unit, Failure> {
+/// The unit of this home.
+///
+/// # Errors
+/// When nobody knows where the home or the file would be.
+pub fn unit_of(global: &Global, folders: &[PathBuf]) -> Result<Unit, Failure> {
     let place = home::place(global.home.as_deref()).map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
     Unit::new(&place, folders)
 }
