@@ -9,6 +9,7 @@ pub mod desired;
 pub mod engine;
 pub mod execute;
 pub mod home;
+pub mod import;
 pub mod kind;
 pub mod load;
 pub mod observe;

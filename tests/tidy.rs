@@ -57,13 +57,26 @@ const EDGES: &[(&str, &[&str])] = &[
     ("observe", &["engine", "record", "home"]),
     ("execute", &["engine", "record", "home", "observe"]),
     ("desired", &["engine", "kind", "load", "home", "record"]),
+    ("import", &["engine", "kind", "load"]),
     ("cli", ANY),
     ("controller", ANY),
     ("lib", ANY),
     ("main", ANY),
 ];
-const ANY: &[&str] =
-    &["cli", "controller", "desired", "engine", "execute", "home", "kind", "load", "observe", "record", "shim"];
+const ANY: &[&str] = &[
+    "cli",
+    "controller",
+    "desired",
+    "engine",
+    "execute",
+    "home",
+    "import",
+    "kind",
+    "load",
+    "observe",
+    "record",
+    "shim",
+];
 /// Folders in which `unsafe` may stand.
 const UNSAFE_ALLOWED: &[&str] = &["shim", "observe", "execute"];
 /// Names on the top level of the repository, and those a checkout grows beside them.

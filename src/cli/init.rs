@@ -23,7 +23,7 @@ pub struct Args {
 /// The manifest, and the file it goes to.
 const MANIFEST: (&str, &str) = ("hello.yaml", include_str!("../../manifests/hello.yaml"));
 /// Where the editor finds the schema; hidden, so it is no manifest.
-const SCHEMA: &str = ".setpoint.schema.json";
+pub(super) const SCHEMA: &str = ".setpoint.schema.json";
 
 /// Writes the files.
 ///

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod facts;
 pub mod get;
 pub mod history;
+pub mod import;
 pub mod init;
 pub mod install;
 pub mod logs;
@@ -181,6 +182,7 @@ enum Verb {
     History(history::Args),
     Undo(history::UndoArgs),
     Wait(wait::Args),
+    Import(import::Args),
     Controller(controller::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
@@ -224,6 +226,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::History(args) => history::run(global, args),
         Verb::Undo(args) => history::undo(global, args),
         Verb::Wait(args) => wait::run(global, &args),
+        Verb::Import(args) => import::run(global, args),
         Verb::Controller(args) => controller::run(global, args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Completion(args) => completion::run(&args),

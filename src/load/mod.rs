@@ -29,9 +29,10 @@ pub use check::schema as spec_schema;
 pub use file::{FileReading, Form};
 pub use folder::{Cache, FILES_MAX, FolderReading, Trust, folder_set, load_folder, reload_folder};
 pub use foreign::similar;
-pub use problem::{KEPT_MAX, PER_FILE_MAX, Place, Problem, Problems, counted};
+pub use problem::{Findings, KEPT_MAX, PER_FILE_MAX, Place, Problem, Problems, Source, counted, plain, quote};
 pub use read::FILE_BYTES_MAX;
 pub use set::FolderSet;
+pub use tree::{Entry, Node as TreeNode, Tree, parse as parse_trees};
 
 use crate::engine::name::ObjectRef;
 use crate::kind::KindDef;
@@ -126,6 +127,22 @@ pub fn load(args: &[PathBuf], cx: &LoadContext) -> Result<Loaded, Problems> {
         }
     }
     loading.finish()
+}
+
+/// Reads the text of any file, or of standard input for `-`, and names it for people. What it says is not looked at.
+///
+/// # Errors
+/// When it is not there, no text, too large, or may not be read.
+pub fn read_text(path: &Path) -> Result<(Arc<str>, String), Box<Problem>> {
+    let is_stdin = path == Path::new("-");
+    let name = if is_stdin { Arc::from(STDIN) } else { show(path) };
+    let bytes = match is_stdin {
+        true => read::read_stdin(&name),
+        false => read::open(path, &name).and_then(|(file, size)| read::read(file, size.len(), &name)),
+    };
+    let bytes = bytes.map_err(|refused| Box::new(why(refused, &name)))?;
+    let text = read::text(&bytes, &name)?.to_owned();
+    Ok((name, text))
 }
 
 /// Loads a text, as if it came from standard input.

@@ -42,7 +42,12 @@ pub struct Tree {
 #[derive(Clone, Debug)]
 pub enum Node {
     /// Text, and whether it stands there without quotes, so that it may also be a number, a boolean or nothing.
-    Scalar { text: String, is_plain: bool },
+    Scalar {
+        /// The text, without quotes.
+        text: String,
+        /// True without quotes.
+        is_plain: bool,
+    },
     /// A list.
     List(Vec<Tree>),
     /// A map in the order of the file; no key twice.

@@ -1,0 +1,6 @@
+//! Importing: what other tools' files become, that it loads, and that every key is accounted for.
+
+#[path = "import/cli.rs"]
+mod cli;
+#[path = "import/samples.rs"]
+mod samples;

@@ -1,0 +1,107 @@
+//! The verb as people type it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn run(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_setpoint"));
+    command.args(args).current_dir(dir).env("HOME", dir).stdin(Stdio::null());
+    command.output().expect("setpoint")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    fs::write(folder.path().join("Procfile"), "web: npm start\nworker: ./work --hard\n").expect("Procfile");
+    folder
+}
+
+#[test]
+fn what_is_printed_can_be_validated_as_it_is() {
+    let folder = folder();
+    let done = run(folder.path(), &["import", "Procfile"]);
+    assert_eq!(code(&done), 0, "{}", err(&done));
+    assert!(out(&done).starts_with("# yaml-language-server: $schema="), "{}", out(&done));
+    assert!(err(&done).contains("2 keys: 2 mapped, 0 approximated, 0 dropped."), "{}", err(&done));
+    fs::write(folder.path().join("all.yaml"), &done.stdout).expect("all.yaml");
+    let valid = run(folder.path(), &["validate", "-f", "all.yaml"]);
+    assert_eq!(code(&valid), 0, "{}", err(&valid));
+}
+
+#[test]
+fn a_folder_gets_a_file_each_and_keeps_what_it_has() {
+    let folder = folder();
+    let dir = folder.path();
+    let done = run(dir, &["import", "procfile", "Procfile", "-o", "manifests"]);
+    assert_eq!(code(&done), 0, "{}", err(&done));
+    assert_eq!(out(&done), "wrote manifests/web.yaml\nwrote manifests/worker.yaml\n");
+    let web = fs::read_to_string(dir.join("manifests/web.yaml")).expect("web.yaml");
+    assert!(web.contains("\ndir: ..\n"), "relative to where it stands now: {web}");
+    assert!(dir.join("manifests/.setpoint.schema.json").is_file());
+    assert_eq!(code(&run(dir, &["validate", "-f", "manifests"])), 0);
+
+    fs::write(dir.join("manifests/worker.yaml"), "mine").expect("edited");
+    fs::remove_file(dir.join("manifests/web.yaml")).expect("removed");
+    let refused = run(dir, &["import", "Procfile", "-o", "manifests"]);
+    assert_eq!(code(&refused), 5, "{}", err(&refused));
+    assert!(err(&refused).contains("worker.yaml exists"), "{}", err(&refused));
+    assert!(!dir.join("manifests/web.yaml").exists(), "all or nothing");
+    assert_eq!(fs::read_to_string(dir.join("manifests/worker.yaml")).expect("kept"), "mine");
+
+    let forced = run(dir, &["import", "Procfile", "-o", "manifests", "--force"]);
+    assert_eq!(code(&forced), 0, "{}", err(&forced));
+    assert!(fs::read_to_string(dir.join("manifests/worker.yaml")).expect("new").contains("./work --hard"));
+}
+
+#[test]
+fn the_report_is_for_programs_too_and_names_no_value() {
+    let folder = folder();
+    let conf = "[program:web]\ncommand=web\nenvironment=TOKEN=\"hunter2\",DSN=\"x%(ENV_A)s\"\nfunny=hunter3\n";
+    fs::write(folder.path().join("supervisord.conf"), conf).expect("supervisord.conf");
+    let done = run(folder.path(), &["import", "supervisord.conf", "--report", "json"]);
+    assert_eq!(code(&done), 0, "{}", err(&done));
+    let report: serde_json::Value = serde_json::from_str(&err(&done)).expect("JSON on stderr");
+    let keys = report["keys"].as_array().expect("keys");
+    let fate = |key: &str| keys.iter().find(|line| line["key"] == key).map(|line| line["fate"].clone());
+    assert_eq!(fate("program:web.command"), Some("mapped".into()));
+    assert_eq!(fate("program:web.environment"), Some("approximated".into()));
+    assert_eq!(fate("program:web.funny"), Some("dropped".into()));
+    assert_eq!(report["summary"]["dropped"], 1);
+    let text = run(folder.path(), &["import", "supervisord.conf"]);
+    assert!(!err(&done).contains("hunter") && !err(&text).contains("hunter"), "{}", err(&text));
+}
+
+#[test]
+fn what_cannot_be_done_says_what_to_do() {
+    let folder = folder();
+    let dir = folder.path();
+    fs::write(dir.join("empty.conf"), "").expect("empty");
+    fs::write(dir.join("broken.service"), "[Service\n").expect("broken");
+    for (args, exit, said) in [
+        (&["import", "nonsense"][..], 2, "is no format"),
+        (&["import", "crontab", "x"], 2, "cannot be imported yet"),
+        (&["import", "backup.timer"], 2, "cannot be imported yet"),
+        (&["import", "supervisord"], 2, "name the file"),
+        (&["import", "procfile", "missing"], 2, "no such file"),
+        (&["import", "broken.service"], 2, "broken.service:1:1"),
+        (&["import", "supervisord", "empty.conf"], 1, "0 services imported"),
+        (&["import"], 2, "FORMAT|FILE"),
+    ] {
+        let done = run(dir, args);
+        assert_eq!(code(&done), exit, "{args:?}: {}", err(&done));
+        assert!(err(&done).contains(said), "{args:?}: {}", err(&done));
+        assert_eq!(out(&done), "", "{args:?}");
+    }
+}

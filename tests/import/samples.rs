@@ -1,0 +1,126 @@
+//! Files as people have them, and what becomes of them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use expect_test::expect_file;
+use serde_json::Value;
+use setpoint::import::{Around, FORMATS, Format, Imported, Key, import};
+use setpoint::load::{Form, LoadContext, Problems, load_text};
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import")
+}
+
+/// Two folders below the samples, so that relative paths show.
+fn around(docker: bool) -> Around {
+    Around { target: samples().join("manifests"), home: Some(PathBuf::from("/home/ada")), docker }
+}
+
+/// The samples of a format: those that are broken, and those that are not.
+fn files(format: &Format) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let entries = fs::read_dir(samples().join(format.name)).expect("a folder of samples");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("entry").path()).collect();
+    files.retain(|path| path.is_file() && path.extension().is_none_or(|end| end != "golden"));
+    files.sort();
+    files.into_iter().partition(|path| name(path).starts_with("broken"))
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().expect("a name").to_string_lossy().into_owned()
+}
+
+fn golden(path: &Path, more: &str) -> PathBuf {
+    path.with_file_name(format!("{}{more}.golden", name(path)))
+}
+
+/// Without the folder this runs in.
+fn placeless(text: &str) -> String {
+    text.replace(samples().to_str().expect("utf-8"), "$SAMPLES")
+}
+
+fn documents(imported: &Imported) -> String {
+    imported.drafts.iter().map(setpoint::import::Draft::yaml).collect::<Vec<_>>().join("---\n")
+}
+
+/// Everything that is promised of any import.
+fn check(imported: &Imported, what: &str) {
+    let yaml = documents(imported);
+    let context = LoadContext { folder: samples() };
+    let loaded = load_text(yaml.as_bytes(), Form::Yaml, &context);
+    let loaded = loaded.unwrap_or_else(|problems| panic!("{what} does not load:\n{yaml}\n{problems}"));
+    assert_eq!(loaded.manifests.len(), imported.drafts.len(), "{what}");
+    for (manifest, draft) in loaded.manifests.iter().zip(&imported.drafts) {
+        // What is a default is not in the canonical spec, so it must not be in what was written.
+        let written: Value = serde_yaml::from_str(&draft.yaml()).expect("YAML");
+        let heads = ["kind", "name", "labels", "annotations"];
+        let fields = written.as_object().expect("a map").iter().filter(|(field, _)| !heads.contains(&field.as_str()));
+        for (field, value) in fields {
+            kept(value, manifest.spec.get(field), &format!("{what}: {}: {field}", draft.name));
+        }
+    }
+    for source in &imported.sources {
+        for leaf in Key::root(source).leaves().iter().filter(|leaf| !leaf.path.is_empty()) {
+            let count = imported.report.covering(leaf);
+            assert_eq!(count, 1, "{what}: {:?} is accounted for {count} times", leaf.path);
+        }
+    }
+}
+
+/// Every field that is written is still there in what was loaded.
+fn kept(written: &Value, loaded: Option<&Value>, at: &str) {
+    let loaded = loaded.unwrap_or_else(|| panic!("{at} is written, and is a default"));
+    if let (Value::Object(written), Value::Object(loaded)) = (written, loaded) {
+        written.iter().for_each(|(field, value)| kept(value, loaded.get(field), &format!("{at}.{field}")));
+    }
+}
+
+#[test]
+fn samples_become_what_their_goldens_say() {
+    for format in FORMATS {
+        let (_, files) = files(format);
+        assert!(files.len() >= 2, "{} has too few samples", format.name);
+        for path in files {
+            let imported = import(format, std::slice::from_ref(&path), &around(false)).expect("a good sample");
+            check(&imported, &name(&path));
+            let text = format!("{}\n{}", documents(&imported), imported.report.text(false));
+            expect_file![golden(&path, "")].assert_eq(&placeless(&text));
+        }
+    }
+}
+
+#[test]
+fn broken_files_say_where() {
+    for format in FORMATS {
+        let (broken, _) = files(format);
+        assert!(!broken.is_empty(), "{} has no broken sample", format.name);
+        for path in broken {
+            let list = import(format, std::slice::from_ref(&path), &around(false)).expect_err("broken");
+            assert!(list.iter().all(|problem| !problem.message.is_empty() && !problem.help.is_empty()), "{list:?}");
+            let problems = Problems { list, omitted: 0, files_broken: 1, files: 1 };
+            let text: Vec<String> = problems.render(false).lines().map(|line| line.trim_end().to_owned()).collect();
+            expect_file![golden(&path, "")].assert_eq(&placeless(&format!("{}\n", text.join("\n"))));
+        }
+    }
+}
+
+#[test]
+fn units_that_are_imported_together_need_each_other() {
+    let format = setpoint::import::find("systemd").expect("systemd");
+    let files: Vec<PathBuf> =
+        ["shop-api.service", "shop-db.service"].iter().map(|name| samples().join("systemd").join(name)).collect();
+    let imported = import(format, &files, &around(false)).expect("good samples");
+    check(&imported, "two units");
+    assert!(documents(&imported).contains("needs: [shop-db]"), "{}", documents(&imported));
+}
+
+#[test]
+fn names_stay_apart() {
+    let format = setpoint::import::find("supervisord").expect("supervisord");
+    let path = samples().join("supervisord/supervisord.conf");
+    let again = samples().join("supervisord/nasty.conf");
+    let imported = import(format, &[path.clone(), again, path], &around(false)).expect("good samples");
+    let names: BTreeSet<&str> = imported.drafts.iter().map(|draft| &*draft.name).collect();
+    assert_eq!(names.len(), imported.drafts.len(), "{names:?}");
+}
