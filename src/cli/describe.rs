@@ -172,6 +172,7 @@ fn attempt(text: &mut String, read: &Read) {
         How::Code(code) => format!("exit {code}"),
         How::Signal(signal) => format!("signal {signal}"),
         How::NotStarted(why) => format!("not started ({why})"),
+        How::Unhealthy(why) => format!("not healthy ({why})"),
         How::Lost => "exit unknown".to_owned(),
     };
     let asked = if end.asked { ", as asked" } else { "" };

@@ -19,6 +19,7 @@ pub fn written(policy: &Policy) -> policy::Policy {
         stop_grace_ms: u64::try_from(policy.stop.grace.as_millis()).unwrap_or(u64::MAX),
         log_max_size: policy.log.max_size,
         log_max_files: policy.log.max_files,
+        ..policy::Policy::DEFAULT
     }
 }
 

@@ -21,7 +21,7 @@ use crate::home::Home;
 use crate::record::argv::Argv;
 use crate::record::attempt::Streak;
 use crate::record::bounds::{Bounds, Group, Resource};
-use crate::record::launch::{self, Launch};
+use crate::record::launch::{self, Launch, Stdin};
 
 /// How many attempt records of an instance are kept.
 pub const KEEP_ATTEMPTS: u32 = 20;
@@ -137,6 +137,9 @@ impl Starter {
             log_dir: &logs,
             log_prefix: OsStr::new(&id.cause.to_string()),
             bounds,
+            stdin: Stdin::Null,
+            io_socket: None,
+            notify: false,
         })
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;

@@ -125,7 +125,7 @@ fn ended(end: &attempt::End) -> End {
         How::Code(code) => Exit::Code(*code),
         How::Signal(signal) => Exit::Signal(*signal),
         How::NotStarted(text) => Exit::NotStarted(text.as_str().into()),
-        How::Lost => Exit::Lost,
+        How::Unhealthy(_) | How::Lost => Exit::Lost,
     };
     End::Ended { exit, at: BootTime::from_nanos(end.at_boot_ns), asked: end.asked }
 }

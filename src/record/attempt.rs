@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use super::logline::Stamp;
-use super::text::{Text, unsealed, value};
+use super::text::{Text, cut, unsealed, value};
 
 /// Length of the birth half in bytes.
 pub const BIRTH_LEN: usize = 1280;
@@ -20,8 +20,8 @@ pub const BIRTH_LEN: usize = 1280;
 pub const END_LEN: usize = 768;
 /// Length of a whole record in bytes.
 pub const RECORD_LEN: usize = BIRTH_LEN + END_LEN;
-/// The longest text of [`How::NotStarted`], in bytes; longer ones are cut.
-pub const NOT_STARTED_MAX: usize = 300;
+/// The longest text of [`How::NotStarted`] and [`How::Unhealthy`], in bytes; longer ones are cut.
+pub const WHY_MAX: usize = 300;
 /// The longest value of one key, in bytes.
 const VALUE_MAX: usize = 320;
 const FORMAT: &str = "setpoint-attempt";
@@ -84,8 +84,11 @@ pub enum How {
     Code(i32),
     /// This signal ended the main process.
     Signal(i32),
-    /// It was never executed: what failed, with the system's words; at most [`NOT_STARTED_MAX`] bytes.
+    /// It was never executed: what failed, with the system's words; at most [`WHY_MAX`] bytes.
     NotStarted(String),
+    /// It was ended because it was not healthy: which sign of life was missing; at most [`WHY_MAX`] bytes. Versions
+    /// that do not know this read [`How::Lost`]: a crash, too.
+    Unhealthy(String),
     /// Nobody was there to see, or it ended in a way this version does not know.
     Lost,
 }
@@ -243,15 +246,10 @@ fn parse_how(text: &str) -> How {
     match (word, rest.parse()) {
         ("code", Ok(code @ 0..=255)) => How::Code(code),
         ("signal", Ok(signal @ 1..=64)) => How::Signal(signal),
-        ("not-started", _) => How::NotStarted(cut(rest, NOT_STARTED_MAX).to_owned()),
+        ("not-started", _) => How::NotStarted(cut(rest, WHY_MAX).to_owned()),
+        ("unhealthy", _) => How::Unhealthy(cut(rest, WHY_MAX).to_owned()),
         _ => How::Lost,
     }
-}
-
-/// The longest beginning of `text` with at most `max` bytes and no cut character.
-fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    text.get(..end).unwrap_or("")
 }
 
 impl fmt::Display for How {
@@ -259,7 +257,8 @@ impl fmt::Display for How {
         match self {
             How::Code(code) => write!(f, "code {code}"),
             How::Signal(signal) => write!(f, "signal {signal}"),
-            How::NotStarted(text) => write!(f, "not-started {}", cut(text, NOT_STARTED_MAX)),
+            How::NotStarted(text) => write!(f, "not-started {}", cut(text, WHY_MAX)),
+            How::Unhealthy(text) => write!(f, "unhealthy {}", cut(text, WHY_MAX)),
             How::Lost => f.write_str("lost"),
         }
     }

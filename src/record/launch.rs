@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::attempt::Streak;
 use super::bounds::{self, Bounds};
-use super::policy::Policy;
+use super::policy::{Policy, Ready};
 
 /// The longest spec, in bytes; the system takes no larger argv and environment.
 pub const LEN_MAX: usize = 8 << 20;
@@ -61,6 +61,34 @@ pub struct Launch<'a> {
     pub log_prefix: &'a OsStr,
     /// What it is held to, and who it is.
     pub bounds: Bounds<'a>,
+    /// What its standard input is.
+    pub stdin: Stdin,
+    /// Where the shim listens for those who type, absolute; used unless `stdin` is [`Stdin::Null`].
+    pub io_socket: Option<&'a Path>,
+    /// It is given a socket to tell of itself (`sd_notify`).
+    pub notify: bool,
+}
+
+/// What the standard input of a payload is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stdin {
+    /// `/dev/null`.
+    #[default]
+    Null,
+    /// A pipe that its shim holds.
+    Pipe,
+    /// A terminal that its shim holds; its output goes there, too.
+    Tty,
+}
+
+impl Stdin {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Stdin::Null => "null",
+            Stdin::Pipe => "pipe",
+            Stdin::Tty => "tty",
+        }
+    }
 }
 
 /// Why a launch spec cannot be made or read.
@@ -111,6 +139,7 @@ pub fn encode(launch: &Launch<'_>) -> Result<Vec<u8>, SpecError> {
     put(&mut bytes, "log_dir", launch.log_dir.as_os_str().as_bytes())?;
     put(&mut bytes, "log_prefix", launch.log_prefix.as_bytes())?;
     bounds::encode(&mut bytes, &launch.bounds)?;
+    put_talk(&mut bytes, launch)?;
     for word in &launch.argv {
         put(&mut bytes, "argv", word.as_bytes())?;
     }
@@ -120,6 +149,22 @@ pub fn encode(launch: &Launch<'_>) -> Result<Vec<u8>, SpecError> {
     put(&mut bytes, "end", b"")?;
     let too_many = launch.argv.len() + launch.env.len() > WORDS_MAX;
     if too_many || bytes.len() > LEN_MAX { Err(SpecError::TooLarge) } else { Ok(bytes) }
+}
+
+/// How it tells of itself and is talked to.
+fn put_talk(bytes: &mut Vec<u8>, launch: &Launch<'_>) -> Result<(), SpecError> {
+    let (ready, text) = launch.policy.ready.words();
+    put(bytes, "ready", ready.as_bytes())?;
+    if let Some(text) = text {
+        put(bytes, "ready_log", text.as_bytes())?;
+    }
+    put_number(bytes, "watchdog_ms", launch.policy.watchdog_ms);
+    put(bytes, "stdin", launch.stdin.as_str().as_bytes())?;
+    if let Some(path) = launch.io_socket {
+        put(bytes, "io_socket", path.as_os_str().as_bytes())?;
+    }
+    put_number(bytes, "notify", launch.notify.into());
+    Ok(())
 }
 
 pub(super) fn put(bytes: &mut Vec<u8>, key: &'static str, value: &[u8]) -> Result<(), SpecError> {
@@ -172,6 +217,9 @@ pub fn parse(bytes: &[u8]) -> Result<Launch<'_>, SpecError> {
             stop_grace_ms: fields.number("stop_grace_ms")?,
             log_max_size: fields.number("log_max_size")?,
             log_max_files: fields.number("log_max_files")?,
+            ready: Ready::of_words(fields.text("ready").ok(), fields.text("ready_log").ok()),
+            watchdog_ms: fields.number("watchdog_ms").unwrap_or(0),
+            failing: None,
         }
         .clamped(),
         keep_attempts: fields.number("keep_attempts")?,
@@ -180,6 +228,9 @@ pub fn parse(bytes: &[u8]) -> Result<Launch<'_>, SpecError> {
         log_dir: fields.path("log_dir")?,
         log_prefix: OsStr::from_bytes(fields.bytes("log_prefix")?),
         bounds: bounds::parse(&fields)?,
+        stdin: fields.stdin()?,
+        io_socket: fields.path("io_socket").ok(),
+        notify: fields.number::<u32>("notify").is_ok_and(|number| number != 0),
     };
     check(launch)
 }
@@ -201,6 +252,8 @@ fn check(launch: Launch<'_>) -> Result<Launch<'_>, SpecError> {
         Err(SpecError::Field("log_dir"))
     } else if prefix.is_empty() || prefix.len() > 128 || prefix.contains(&b'/') {
         Err(SpecError::Field("log_prefix"))
+    } else if launch.stdin != Stdin::Null && launch.io_socket.is_none() {
+        Err(SpecError::Field("io_socket"))
     } else {
         Ok(launch)
     }
@@ -239,6 +292,15 @@ impl<'a> Fields<'a> {
     pub(super) fn path(&self, key: &'static str) -> Result<&'a Path, SpecError> {
         let path = Path::new(OsStr::from_bytes(self.bytes(key)?));
         if path.is_absolute() { Ok(path) } else { Err(SpecError::Field(key)) }
+    }
+
+    /// An older controller does not say; what a newer one asks for and this cannot give is no reason to start without.
+    fn stdin(&self) -> Result<Stdin, SpecError> {
+        let Ok(word) = self.text("stdin") else {
+            return Ok(Stdin::Null);
+        };
+        let known = [Stdin::Null, Stdin::Pipe, Stdin::Tty];
+        known.into_iter().find(|stdin| stdin.as_str() == word).ok_or(SpecError::Field("stdin"))
     }
 
     fn words(&self, key: &'static str) -> Result<Vec<&'a OsStr>, SpecError> {

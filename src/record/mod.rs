@@ -16,7 +16,7 @@ pub mod policy;
 mod tests;
 mod text;
 
-pub use text::{Text, words_of};
+pub use text::{Text, cut, words_of};
 
 /// The lock file in the folder of an instance. Whoever holds an flock on it is the only one to start or to declare
 /// lost; it is unlinked only while held.

@@ -10,8 +10,8 @@ use super::answer::{self, Answer, Proc, Stage};
 use super::argv::{self, Argv};
 use super::attempt::{self, BIRTH_LEN, Birth, Damaged, END_LEN, End, How, RECORD_LEN, Streak};
 use super::bounds::{Bounds, Group, Identity, Resource};
-use super::launch::{self, Launch, SpecError};
-use super::policy::{self, Policy};
+use super::launch::{self, Launch, SpecError, Stdin};
+use super::policy::{self, Policy, Ready};
 
 fn birth() -> Birth {
     Birth {
@@ -115,9 +115,8 @@ fn a_record_reads_well_with_cat() {
 
 #[test]
 fn every_end_comes_back() {
-    for how in
-        [How::Code(0), How::Code(255), How::Signal(9), How::NotStarted("exec x: No such file".to_owned()), How::Lost]
-    {
+    let texts = [How::NotStarted("exec x: No such file".to_owned()), How::Unhealthy("no WATCHDOG=1 for 2s".to_owned())];
+    for how in [How::Code(0), How::Code(255), How::Signal(9), How::Lost].into_iter().chain(texts) {
         let end = end(how);
         assert_eq!(attempt::parse(&record(Some(&end))), Ok((birth(), Some(end))));
     }
@@ -204,15 +203,60 @@ fn file_names_come_back() {
 
 #[test]
 fn a_policy_comes_back_and_is_kept_in_range() {
-    let policy = Policy { stop_signal: 2, stop_grace_ms: 5, log_max_size: 4096, log_max_files: 2 };
+    let policy = Policy { stop_signal: 2, stop_grace_ms: 5, log_max_size: 4096, log_max_files: 2, ..Policy::DEFAULT };
     let text = policy.to_string();
-    assert_eq!(policy::parse(text.as_bytes()), Some(policy));
+    assert_eq!(policy::parse(text.as_bytes()), Some(policy.clone()));
     assert_eq!(policy::parse(format!("{text}later=1\n").as_bytes()), Some(policy));
     let wild = "setpoint-policy 1\nstop_signal=99\nstop_grace_ms=99999999999\nlog_max_size=0\nlog_max_files=0\n";
-    let tamed = Policy { stop_signal: 15, stop_grace_ms: 3_600_000, log_max_size: 1024, log_max_files: 1 };
+    let tamed =
+        Policy { stop_signal: 15, stop_grace_ms: 3_600_000, log_max_size: 1024, log_max_files: 1, ..Policy::DEFAULT };
     assert_eq!(policy::parse(wild.as_bytes()), Some(tamed));
     assert_eq!(policy::parse(b"setpoint-policy 1\nstop_signal=15\n"), None);
     assert_eq!(policy::parse(b""), None);
+}
+
+// Shims of the first release read this text, and only the first 1024 bytes of it.
+#[test]
+fn a_policy_file_of_this_version_can_be_read_by_the_first() {
+    let literal = "é\\x41\tlistening\r\n\0".repeat(12);
+    let policy = Policy {
+        ready: Ready::ByLog(literal.clone()),
+        watchdog_ms: 30_000,
+        failing: Some("http :8080/: 500\nno".to_owned()),
+        ..Policy::DEFAULT
+    };
+    let text = policy.to_string();
+    let old = "setpoint-policy 1\nstop_signal=15\nstop_grace_ms=10000\nlog_max_size=52428800\nlog_max_files=5\n";
+    let after = text.strip_prefix(old).expect("what the first release knows comes first");
+    assert!(text.is_ascii(), "{text}");
+    expect![[r"
+        ready=log
+        ready_log=\xc3\xa9\x5cx41\x09listening\x0d\x0a\x00
+        watchdog_ms=30000
+        failing=http :8080/: 500\x0ano
+    "]]
+    .assert_eq(&after.replace(
+        &"\\xc3\\xa9\\x5cx41\\x09listening\\x0d\\x0a\\x00".repeat(12),
+        "\\xc3\\xa9\\x5cx41\\x09listening\\x0d\\x0a\\x00",
+    ));
+    assert_eq!(policy::parse(text.as_bytes()), Some(policy));
+    assert_eq!(policy::parse(old.as_bytes()), Some(Policy::DEFAULT));
+    assert_eq!(Policy::DEFAULT.to_string(), old);
+    // The longest there is still fits.
+    let longest = Policy {
+        ready: Ready::ByLog("\u{1}".repeat(1000)),
+        watchdog_ms: u64::MAX,
+        failing: Some("\u{1}".repeat(1000)),
+        stop_grace_ms: u64::MAX,
+        log_max_size: u64::MAX,
+        ..Policy::DEFAULT
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = std::fs::File::open(folder.path()).expect("it opens");
+    policy::write_atomic(&folder, &longest).expect("it is written");
+    let read = policy::read(&folder).expect("it is read").expect("it is ours");
+    assert_eq!(read.failing.map(|text| text.len()), Some(attempt::WHY_MAX));
+    assert_eq!(read.ready, Ready::ByLog("\u{1}".repeat(policy::READY_LOG_MAX)));
 }
 
 fn launch_of<'a>(argv: &[&'a str], env: &[&'a str]) -> Launch<'a> {
@@ -237,12 +281,17 @@ fn launch_of<'a>(argv: &[&'a str], env: &[&'a str]) -> Launch<'a> {
         log_dir: Path::new("/h/logs/service/web"),
         log_prefix: OsStr::new("0"),
         bounds: Bounds::default(),
+        stdin: Stdin::Null,
+        io_socket: None,
+        notify: false,
     }
 }
 
 #[test]
 fn a_launch_spec_comes_back() {
-    let launch = launch_of(&["sh", "-c", "a=b\nc", ""], &["A=", "B=1=2", "C=end="]);
+    let plain = launch_of(&["sh", "-c", "a=b\nc", ""], &["A=", "B=1=2", "C=end="]);
+    let policy = Policy { ready: Ready::ByLog("up\n".to_owned()), watchdog_ms: 7, ..Policy::DEFAULT };
+    let launch = Launch { policy, stdin: Stdin::Tty, io_socket: Some(Path::new("/r/s")), notify: true, ..plain };
     let bytes = launch::encode(&launch).expect("bytes");
     assert_eq!(launch::parse(&bytes), Ok(launch));
     for length in 0..bytes.len() {
@@ -282,6 +331,7 @@ fn an_unusable_launch_spec_is_refused() {
         (beside, SpecError::Field("cgroup_file")),
         (group, SpecError::Field("cgroup")),
         (Launch { dir: Path::new("here"), ..fine.clone() }, SpecError::Field("dir")),
+        (Launch { stdin: Stdin::Pipe, ..fine.clone() }, SpecError::Field("io_socket")),
         (Launch { attempt: 0, ..fine }, SpecError::Field("attempt")),
     ];
     for (launch, error) in table {

@@ -125,6 +125,48 @@ pub(super) fn value<'a>(lines: &'a str, key: &str) -> Option<&'a str> {
     lines.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
 }
 
+/// The same in printable ASCII on one line: a backslash and every other byte become `\\xNN`. [`unescaped`] takes it back.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'\\' | 0..b' ' | 0x7f.. => line.push_str(&format!("\\x{byte:02x}")),
+            plain => line.push(char::from(plain)),
+        }
+    }
+    line
+}
+
+/// What [`escaped`] was made from; anything else stands for itself.
+#[must_use]
+pub fn unescaped(line: &str) -> String {
+    let mut bytes = Vec::with_capacity(line.len());
+    let mut rest = line.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let code = more.strip_prefix(b"x").and_then(|more| more.first_chunk::<2>());
+        let code = code.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match (first, code) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = more.get(3..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The longest beginning of `text` with at most `max` bytes and no cut character.
+#[must_use]
+pub fn cut(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text.get(..end).unwrap_or("")
+}
+
 /// The system's words for an error number, without the number: `No space left on device`.
 #[must_use]
 pub fn words_of(errno: i32) -> String {

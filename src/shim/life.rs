@@ -170,8 +170,8 @@ impl Life {
     /// Reads the policy file again. When that fails the old policy stands.
     fn reread(&mut self) {
         if let Ok(Some(policy)) = policy::read(&self.claim.folder) {
-            self.policy = policy;
             self.pump.log().limit(&policy);
+            self.policy = policy;
         }
     }
 

@@ -225,7 +225,7 @@ impl Daemon {
             us: self.us.pid,
             main: payload.pid,
             is_line: launch.is_line,
-            policy: launch.policy,
+            policy: launch.policy.clone(),
             claim,
             record,
             signals: self.signals,
@@ -288,7 +288,7 @@ fn not_recorded(error: &io::Error) -> Answer {
 
 /// Leaves the policy where others read it. When that fails, the one in the launch spec applies all the same.
 fn keep_policy(claim: &Claim, launch: &Launch<'_>) {
-    if !policy::read(&claim.folder).is_ok_and(|found| found == Some(launch.policy)) {
+    if !policy::read(&claim.folder).is_ok_and(|found| found.as_ref() == Some(&launch.policy)) {
         let _ = policy::write_atomic(&claim.folder, &launch.policy);
     }
 }

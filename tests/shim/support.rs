@@ -17,7 +17,7 @@ use setpoint::record::answer::{self, Answer, Proc};
 use setpoint::record::argv::Argv;
 use setpoint::record::attempt::{self, Birth, End, Streak};
 use setpoint::record::bounds::Bounds;
-use setpoint::record::launch::{self, Launch};
+use setpoint::record::launch::{self, Launch, Stdin};
 use setpoint::record::logline::{self, LogLine};
 use setpoint::record::policy::Policy;
 use tempfile::TempDir;
@@ -46,6 +46,8 @@ pub struct Start<'a> {
     pub keep: u32,
     pub nofile_soft: u64,
     pub bounds: Bounds<'a>,
+    pub stdin: Stdin,
+    pub notify: bool,
     /// What executes the shim, if not we ourselves.
     pub through: &'static [&'static str],
 }
@@ -109,6 +111,11 @@ impl Home {
         self.root.join("logs/service/web")
     }
 
+    /// Where the shim listens for those who type.
+    pub fn socket(&self) -> PathBuf {
+        self.records().join("io.sock")
+    }
+
     /// A start of exactly these words.
     pub fn start(&self, argv: &[&str]) -> Start<'_> {
         let path = std::env::var("PATH").unwrap_or_default();
@@ -129,6 +136,8 @@ impl Home {
             keep: 20,
             nofile_soft: 0,
             bounds: Bounds::default(),
+            stdin: Stdin::Null,
+            notify: false,
             through: &[],
         }
     }
@@ -237,7 +246,7 @@ impl Start<'_> {
     }
 
     fn run(&self) -> Vec<u8> {
-        let (records, logs) = (self.home.records(), self.home.logs());
+        let (records, logs, socket) = (self.home.records(), self.home.logs(), self.home.socket());
         let launch = Launch {
             home_root: self.home.root(),
             home: HOME_ID,
@@ -252,13 +261,16 @@ impl Start<'_> {
             is_line: self.is_line,
             dir: &self.dir,
             env: self.env.iter().map(OsStr::new).collect(),
-            policy: self.policy,
+            policy: self.policy.clone(),
             keep_attempts: self.keep,
             nofile_soft: self.nofile_soft,
             instance_dir: &records,
             log_dir: &logs,
             log_prefix: OsStr::new("0"),
             bounds: self.bounds.clone(),
+            stdin: self.stdin,
+            io_socket: Some(&socket),
+            notify: self.notify,
         };
         let spec = launch::encode(&launch).expect("a launch spec");
         let argv = Argv { instance: launch.instance, attempt: self.attempt, revision: "1:abcd", home: HOME_ID };
