@@ -15,3 +15,7 @@ mod starts;
 mod stops;
 #[path = "shim/support.rs"]
 mod support;
+#[path = "shim/terminals.rs"]
+mod terminals;
+#[path = "shim/voices.rs"]
+mod voices;

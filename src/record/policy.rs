@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 
 use super::attempt::WHY_MAX;
 use super::text::{Text, cut, escaped, unescaped, value};
@@ -164,19 +164,5 @@ pub fn read(folder: impl AsFd) -> io::Result<Option<Policy>> {
 /// # Errors
 /// The system's error; the old file then stands.
 pub fn write_atomic(folder: impl AsFd, policy: &Policy) -> io::Result<()> {
-    let text = Text::<LEN_MAX>::of(format_args!("{policy}"));
-    let name = Text::<32>::of(format_args!(".{FILE}.{}", rustix::process::getpid()));
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(&folder, name.as_str(), flags, Mode::RUSR | Mode::WUSR)?;
-    let written = match rustix::io::write(&file, text.as_bytes()) {
-        Ok(length) if length == text.as_bytes().len() => Ok(()),
-        Ok(_) => Err(rustix::io::Errno::NOSPC),
-        Err(error) => Err(error),
-    };
-    let renamed = written.and_then(|()| rustix::fs::renameat(&folder, name.as_str(), &folder, FILE));
-    if renamed.is_err() {
-        // A leftover of a full disk would only take room.
-        let _ = rustix::fs::unlinkat(&folder, name.as_str(), AtFlags::empty());
-    }
-    Ok(renamed?)
+    super::replace(folder, FILE, Text::<LEN_MAX>::of(format_args!("{policy}")).as_bytes())
 }

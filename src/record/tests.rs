@@ -11,6 +11,7 @@ use super::argv::{self, Argv};
 use super::attempt::{self, BIRTH_LEN, Birth, Damaged, END_LEN, End, How, RECORD_LEN, Streak};
 use super::bounds::{Bounds, Group, Identity, Resource};
 use super::launch::{self, Launch, SpecError, Stdin};
+use super::notify::{self, Said};
 use super::policy::{self, Policy, Ready};
 
 fn birth() -> Birth {
@@ -188,6 +189,16 @@ fn a_lost_attempt_is_declared_once() {
     attempt::write_lost(folder.path(), 3, &End::lost(11, 21, true)).expect("the end stands");
     assert_eq!(read(), Some(End::lost(10, 20, false)));
     assert!(attempt::write_lost(folder.path(), 4, &End::lost(1, 2, false)).is_err());
+}
+
+#[test]
+fn a_status_comes_back_without_what_a_terminal_would_obey() {
+    let said = Said { attempt: 3, status: "5 of 7 \u{e4}".to_owned() };
+    assert_eq!(notify::parse(notify::encode(&said).as_bytes()), Some(said));
+    let wild = Said { attempt: 1, status: format!("\u{1b}[2Jred\n{}", "\u{e4}".repeat(400)) };
+    let read = notify::parse(notify::encode(&wild).as_bytes()).expect("it fits");
+    assert!(read.status.starts_with("[2Jred\u{e4}") && read.status.len() <= 512, "{}", read.status);
+    assert_eq!(notify::parse(b"setpoint-notify 1\nstatus=x\n"), None);
 }
 
 #[test]
@@ -375,6 +386,7 @@ proptest! {
     fn no_bytes_make_a_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
         let _ = attempt::parse(&bytes);
         let _ = policy::parse(&bytes);
+        let _ = notify::parse(&bytes);
         let _ = launch::parse(&bytes);
         let _ = answer::parse(&bytes);
         let _ = argv::parse(&bytes);

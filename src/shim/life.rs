@@ -1,4 +1,4 @@
-//! The life of a shim: one wait, over signals and two pipes, until the tree is gone.
+//! The life of a shim: one wait, over signals, output and words, until the tree is gone.
 //!
 //! In: a running payload. Out: its lines in the log, and its end in the record. Not here: how either is written.
 //! The surprise: there is no timer unless something is pending, so an idle shim never wakes; and the end is written
@@ -7,14 +7,15 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-
 use super::cgroup;
 use super::claim::Claim;
+use super::input::Input;
 use super::pump::Pump;
 use super::sys::{self, Reaped};
 use super::tree;
-use crate::record::argv::STOPPING;
+use super::voice::Voice;
+use super::wait::{Sources, wait};
+use crate::record::argv::{READY, STOPPING};
 use crate::record::attempt::{self, End, How};
 use crate::record::policy::{self, Policy};
 
@@ -44,10 +45,16 @@ pub struct Life {
     pub phase: Phase,
     /// How the main process ended, once it has.
     pub ended: Option<Ended>,
+    /// Why it is being ended, when that is because it is not healthy.
+    pub failing: Option<String>,
     /// Most members of the tree seen at once.
     pub seen: u32,
     /// The control group of the tree.
     pub group: Option<PathBuf>,
+    /// What the payload says of itself.
+    pub voice: Voice,
+    /// Its input and who types into it, if it has any.
+    pub input: Option<Box<Input>>,
 }
 
 /// How far a stop has come. Moments are milliseconds of [`sys::mono_ms`].
@@ -84,25 +91,34 @@ pub struct Ended {
     asked: bool,
 }
 
-/// Which signals have come.
-#[derive(Clone, Copy, Debug, Default)]
-struct Came {
-    child: bool,
-    stop: bool,
-    reread: bool,
-}
-
 impl Life {
+    /// The payload has been executed.
+    pub fn begin(&mut self) {
+        self.say_ready();
+    }
+
     /// Lives until the tree is gone and its end is recorded.
     pub fn run(mut self) {
         loop {
-            let (came, ready) = self.wait();
-            if ready != [false; 2] {
-                self.pump.take(ready);
+            let timeout = self.due().map(|due| due.saturating_sub(sys::mono_ms()));
+            let came = wait(&self.sources(), timeout);
+            let Life { main, pump, voice, input, .. } = &mut self;
+            if came.output != [false; 2] {
+                pump.take(came.output, &mut |source, bytes| {
+                    voice.look(source, bytes);
+                    input.iter_mut().for_each(|input| input.print(bytes));
+                });
+            }
+            if came.notify {
+                voice.take(*main);
+            }
+            if let Some(input) = input {
+                input.take(&came.input);
             }
             if came.reread {
                 self.reread();
             }
+            self.say_ready();
             if came.stop {
                 self.ask();
             }
@@ -111,78 +127,53 @@ impl Life {
             }
             self.look_at_clock();
         }
-        self.pump.drain();
+        let Life { pump, input, .. } = &mut self;
+        pump.drain(&mut |_, bytes| input.iter_mut().for_each(|input| input.print(bytes)));
         cgroup::remove(self.group.as_deref());
         self.write_end();
     }
 
-    /// Waits for a signal, for output, or for what is due.
-    fn wait(&self) -> (Came, [bool; 2]) {
-        let timeout = self.due().map(|due| {
-            let millis = due.saturating_sub(sys::mono_ms());
-            // One more, since the clock in use lags behind by up to one of its steps.
-            let millis = i64::try_from(millis).unwrap_or(i64::MAX).saturating_add(4);
-            Timespec { tv_sec: millis / 1000, tv_nsec: millis % 1000 * 1_000_000 }
-        });
-        let [out, err] = self.pump.pipes();
-        // A pipe that has ended is replaced by a second look at the signals, asking for nothing.
-        let slot =
-            |pipe: Option<&OwnedFd>| (pipe.is_some(), if pipe.is_some() { PollFlags::IN } else { PollFlags::empty() });
-        let ((has_out, out_flags), (has_err, err_flags)) = (slot(out), slot(err));
-        let mut fds = [
-            PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(out.unwrap_or(&self.signals), out_flags),
-            PollFd::new(err.unwrap_or(&self.signals), err_flags),
-        ];
-        if rustix::event::poll(&mut fds, timeout.as_ref()).is_err() {
-            return (Came::default(), [false; 2]);
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            signals: &self.signals,
+            pipes: self.pump.pipes(),
+            notify: self.voice.notify(),
+            input: self.input.as_deref(),
         }
-        let [signals, out, err] = fds.map(|fd| !fd.revents().is_empty());
-        let came = if signals { self.read_signals() } else { Came::default() };
-        (came, [out && has_out, err && has_err])
     }
 
     fn due(&self) -> Option<u64> {
-        let stop = match self.phase {
-            Phase::Running => None,
+        let next = match self.phase {
+            Phase::Running => self.voice.silence_due(&self.policy),
             Phase::Stopping { since, .. } => Some(since.saturating_add(self.policy.stop_grace_ms)),
             Phase::Killing { next, .. } => Some(next),
         };
-        match (stop, self.pump.due()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
-    }
-
-    fn read_signals(&self) -> Came {
-        let mut came = Came::default();
-        for number in sys::signals_of(&self.signals) {
-            match number {
-                libc::SIGCHLD => came.child = true,
-                libc::SIGTERM | libc::SIGINT => came.stop = true,
-                libc::SIGHUP => came.reread = true,
-                _ => {}
-            }
-        }
-        came
+        [next, self.pump.due(), self.voice.due()].into_iter().flatten().min()
     }
 
     /// Reads the policy file again. When that fails the old policy stands.
     fn reread(&mut self) {
         if let Ok(Some(policy)) = policy::read(&self.claim.folder) {
             self.pump.log().limit(&policy);
+            self.voice.follow(&self.policy, &policy);
             self.policy = policy;
         }
     }
 
-    /// Begins a stop, once.
+    /// Begins a stop, once. Nobody asked for it when the payload is not healthy.
     fn ask(&mut self) {
         match self.phase {
             Phase::Running => {}
             Phase::Stopping { .. } | Phase::Killing { .. } => return,
         }
         self.reread();
-        self.phase = Phase::Stopping { since: sys::mono_ms(), asked: true, is_rest_told: false };
+        self.failing = self.policy.failing.take();
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let asked = self.failing.is_none();
+        self.phase = Phase::Stopping { since: sys::mono_ms(), asked, is_rest_told: false };
         self.say_stopping();
         let alive = self.look().iter().filter(|member| member.is_alive()).count();
         self.count(alive);
@@ -213,10 +204,10 @@ impl Life {
     }
 
     fn note_end(&mut self, status: i32) {
-        let how = if libc::WIFSIGNALED(status) {
-            How::Signal(libc::WTERMSIG(status))
-        } else {
-            How::Code(libc::WEXITSTATUS(status))
+        let how = match self.failing.take() {
+            Some(why) => How::Unhealthy(why),
+            None if libc::WIFSIGNALED(status) => How::Signal(libc::WTERMSIG(status)),
+            None => How::Code(libc::WEXITSTATUS(status)),
         };
         let asked = match self.phase {
             Phase::Running => false,
@@ -264,8 +255,15 @@ impl Life {
         if self.pump.due().is_some_and(|due| due <= now) {
             self.pump.quiet(now);
         }
+        self.voice.write(&self.claim.folder, now);
         match self.phase {
-            Phase::Running => {}
+            Phase::Running => {
+                self.failing = self.voice.failing(&self.policy, now);
+                if self.failing.is_some() {
+                    self.reread();
+                    self.stop();
+                }
+            }
             Phase::Stopping { since, asked, .. } => {
                 if now >= since.saturating_add(self.policy.stop_grace_ms) {
                     self.phase = Phase::Killing { next: now + ROUND_FIRST_MS, wait: ROUND_FIRST_MS * 2, asked };
@@ -307,6 +305,12 @@ impl Life {
         self.seen = self.seen.max(u32::try_from(alive + gone).unwrap_or(u32::MAX));
     }
 
+    fn say_ready(&mut self) {
+        if matches!(self.phase, Phase::Running) && self.voice.becomes_ready(&self.policy) {
+            let _ = rustix::thread::set_name(READY);
+        }
+    }
+
     fn say_stopping(&self) {
         // The name is for those who look; nothing depends on it here.
         let _ = rustix::thread::set_name(STOPPING);
@@ -317,6 +321,10 @@ impl Life {
         // Nobody can take our child's status away from us, so this has been noted.
         let Some(ended) = self.ended.take() else {
             return;
+        };
+        let words = match &ended.how {
+            How::Code(code) => format!("exit {code}"),
+            other => other.to_string(),
         };
         let end = End {
             how: ended.how,
@@ -332,5 +340,8 @@ impl Life {
         };
         // An end that cannot be written reads as lost, which is what the record then knows.
         let _ = attempt::write_end(&self.record, &end);
+        if let Some(input) = self.input.take() {
+            input.end(&words);
+        }
     }
 }

@@ -8,13 +8,21 @@
 mod bounds;
 mod cgroup;
 mod claim;
+mod client;
 pub mod first;
+mod input;
 mod life;
 mod log;
+mod notify;
 mod payload;
 mod pump;
+mod ring;
+mod search;
 mod sys;
 mod tree;
+mod voice;
+mod wait;
+mod wire;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -23,7 +31,6 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::pipe::PipeFlags;
 
 use crate::record::answer::{Answer, Proc, Stage};
 use crate::record::argv::{self, Argv};
@@ -31,11 +38,14 @@ use crate::record::attempt::{self, Birth, End, How};
 use crate::record::launch::{self, Launch};
 use crate::record::{policy, words_of};
 use claim::Claim;
+use input::Input;
 use life::{Life, Phase};
 use log::Log;
+use notify::Notify;
 use payload::{Refusal, Waiting};
 use pump::Pump;
 use sys::Side;
+use voice::Voice;
 
 /// Runs as a shim: claims the instance, leaves a daemon behind that starts the payload, and returns. The daemon
 /// answers on standard output and lives until the tree of the payload is gone.
@@ -137,12 +147,6 @@ struct Daemon {
     signals: OwnedFd,
 }
 
-/// The ends of the pipes that the payload writes to, and ours.
-struct Pipes {
-    out: (OwnedFd, OwnedFd),
-    err: (OwnedFd, OwnedFd),
-}
-
 impl Daemon {
     /// Cuts every tie to whoever called: session, folder, standard streams; orphans below it will come to it.
     fn new() -> io::Result<Daemon> {
@@ -163,33 +167,18 @@ impl Daemon {
 
     /// Starts the payload and answers. On failure, the exit code of the shim.
     fn start(self, launch: &Launch<'_>, claim: Claim) -> Result<Life, i32> {
-        match self.fork_payload(launch, &claim) {
-            Ok((waiting, pump)) => self.execute(launch, claim, waiting, pump),
-            Err(error) => {
-                tell(&self.answer, &failed(Stage::Fork, &error, "cannot start another process"));
+        match fork_payload(launch, &claim) {
+            Ok(started) => self.execute(launch, claim, started),
+            Err(answer) => {
+                tell(&self.answer, &answer);
                 Err(1)
             }
         }
     }
 
-    fn fork_payload(&self, launch: &Launch<'_>, claim: &Claim) -> io::Result<(Waiting, Pump)> {
-        let log = Log::open(launch.home_root, launch.log_dir, launch.log_prefix, &launch.policy)?;
-        let pipes = Pipes {
-            out: rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?,
-            err: rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?,
-        };
-        let waiting = payload::fork(launch, &pipes.out.1, &pipes.err.1, &claim.lock)?;
-        match Pump::new(pipes.out.0, pipes.err.0, log) {
-            Ok(pump) => Ok((waiting, pump)),
-            Err(error) => {
-                waiting.cancel();
-                Err(error)
-            }
-        }
-    }
-
     /// Records the birth, gives the waiting child the word, and answers what came of it.
-    fn execute(self, launch: &Launch<'_>, claim: Claim, waiting: Waiting, mut pump: Pump) -> Result<Life, i32> {
+    fn execute(self, launch: &Launch<'_>, claim: Claim, forked: Forked) -> Result<Life, i32> {
+        let Forked { waiting, mut pump, input, notify } = forked;
         let Some(stat) = tree::stat(waiting.pid) else {
             waiting.cancel();
             tell(&self.answer, &failed(Stage::Fork, &io::Error::other("cannot read /proc"), "cannot start"));
@@ -216,12 +205,7 @@ impl Daemon {
             tell(&self.answer, &answer);
             return Err(refusal.code());
         }
-        // Before the answer: whoever reads it looks at once, and would take us for one still on its way up.
-        let _ = rustix::thread::set_name(argv::READY);
-        tell(&self.answer, &Answer::Started { shim: self.us, payload });
-        claim::prune(&claim.folder, launch.attempt, launch.keep_attempts);
-        // `self.answer` closes as this returns: whoever waits for the answer waits for its end, too.
-        Ok(Life {
+        let mut life = Life {
             us: self.us.pid,
             main: payload.pid,
             is_line: launch.is_line,
@@ -232,9 +216,18 @@ impl Daemon {
             pump,
             phase: Phase::Running,
             ended: None,
+            failing: None,
             seen: 1,
+            voice: Voice::new(&launch.policy, notify),
+            input,
             group,
-        })
+        };
+        // Before the answer: whoever reads it looks at once, and would take us for one still on its way up.
+        life.begin();
+        tell(&self.answer, &Answer::Started { shim: self.us, payload });
+        claim::prune(&life.claim.folder, launch.attempt, launch.keep_attempts);
+        // `self.answer` closes as this returns: whoever waits for the answer waits for its end, too.
+        Ok(life)
     }
 
     fn birth(&self, launch: &Launch<'_>, payload: Proc, (log_file, log_offset): (u32, u64)) -> Birth {
@@ -255,6 +248,28 @@ impl Daemon {
             streak: launch.streak,
             log_file,
             log_offset,
+        }
+    }
+}
+
+/// A child that waits to become the payload, and our ends of it.
+struct Forked {
+    waiting: Waiting,
+    pump: Pump,
+    input: Option<Box<Input>>,
+    notify: Option<Box<Notify>>,
+}
+
+fn fork_payload(launch: &Launch<'_>, claim: &Claim) -> Result<Forked, Answer> {
+    let no_start = |error: io::Error| failed(Stage::Fork, &error, "cannot start another process");
+    let log = Log::open(launch.home_root, launch.log_dir, launch.log_prefix, &launch.policy).map_err(no_start)?;
+    let (theirs, ours) = wire::make(launch)?;
+    let waiting = payload::fork(launch, &theirs, &claim.lock).map_err(no_start)?;
+    match Pump::new(ours.stdout, ours.stderr, log) {
+        Ok(pump) => Ok(Forked { waiting, pump, input: ours.input, notify: ours.notify }),
+        Err(error) => {
+            waiting.cancel();
+            Err(no_start(error))
         }
     }
 }

@@ -18,6 +18,7 @@ use rustix::process::{Resource, Rlimit};
 use super::bounds;
 use super::cgroup;
 use super::sys::{self, Side, Words};
+use super::wire::Theirs;
 use crate::record::answer::{self, Answer, Stage};
 use crate::record::launch::Launch;
 
@@ -59,9 +60,9 @@ impl Refusal {
 ///
 /// # Errors
 /// The system's error when there is no room for a process or a pipe.
-pub fn fork(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &OwnedFd) -> io::Result<Waiting> {
-    let argv = words(&launch.argv)?;
-    let env = words(&launch.env)?;
+pub fn fork(launch: &Launch<'_>, theirs: &Theirs, lock: &OwnedFd) -> io::Result<Waiting> {
+    let argv = Words::new(texts(launch.argv.iter().map(|word| word.as_bytes()))?);
+    let mut env = environment(launch, theirs)?;
     let (go_read, go) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     let (status, status_write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     match sys::fork()? {
@@ -72,7 +73,11 @@ pub fn fork(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &Owne
         Side::Child => {
             // Our own copy of this end would keep the pipe open when the shim is gone.
             drop(go);
-            let ready = prepare(launch, stdout, stderr, lock);
+            let ready = prepare(launch, theirs, lock);
+            if theirs.is_watched {
+                env.extend(CString::new(format!("WATCHDOG_PID={}", rustix::process::getpid())));
+            }
+            let env = Words::new(env);
             let mut word = [0];
             if rustix::io::read(&go_read, &mut word) != Ok(1) {
                 sys::exit_now(NOT_EXECUTED);
@@ -146,16 +151,11 @@ fn wait_for(pid: u32) {
     let _ = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty());
 }
 
-/// What the child does to itself while it is still our code; the program it will become. Standard input leads to
-/// `/dev/null` already.
-fn prepare(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &OwnedFd) -> Result<CString, Refusal> {
+/// What the child does to itself while it is still our code; the program it will become.
+fn prepare(launch: &Launch<'_>, theirs: &Theirs, lock: &OwnedFd) -> Result<CString, Refusal> {
     let failed = |errno: Errno| Refusal { errno: errno.raw_os_error(), ..not_executed(launch) };
-    rustix::process::setpgid(None, None).map_err(failed)?;
     sys::reset_signals();
-    let is_wired = sys::replace_stream(stdout, 1).is_ok() && sys::replace_stream(stderr, 2).is_ok();
-    if !is_wired {
-        return Err(failed(Errno::BADF));
-    }
+    connect(theirs).map_err(failed)?;
     // The second net: as long as any descendant keeps this open, the instance is not free. Low limits get a low number.
     if sys::duplicate_open(lock, LOCK_FD_LEAST).is_err() {
         let _ = sys::duplicate_open(lock, 3);
@@ -176,9 +176,36 @@ fn prepare(launch: &Launch<'_>, stdout: &OwnedFd, stderr: &OwnedFd, lock: &Owned
     resolve(launch).map_err(failed)
 }
 
-fn words(texts: &[&OsStr]) -> io::Result<Words> {
-    let texts: Result<Vec<_>, _> = texts.iter().map(|text| CString::new(text.as_bytes())).collect();
-    Ok(Words::new(texts?))
+/// Gives the child a process group, and its streams. Standard input leads to `/dev/null` already.
+fn connect(theirs: &Theirs) -> Result<(), Errno> {
+    match &theirs.stdin {
+        // A terminal belongs to a session, and who begins one leads a group as well.
+        Some(tty) if theirs.is_tty => {
+            rustix::process::setsid()?;
+            rustix::process::ioctl_tiocsctty(tty)?;
+        }
+        Some(_) | None => rustix::process::setpgid(None, None)?,
+    }
+    let streams = [theirs.stdin.as_ref(), Some(&theirs.stdout), Some(&theirs.stderr)];
+    for (number, stream) in (0..).zip(streams) {
+        if let Some(stream) = stream {
+            sys::replace_stream(stream, number).map_err(|_| Errno::BADF)?;
+        }
+    }
+    Ok(())
+}
+
+/// The environment of the spec, and what comes with the wiring, which wins.
+fn environment(launch: &Launch<'_>, theirs: &Theirs) -> io::Result<Vec<CString>> {
+    let name = |word: &[u8]| word.split(|byte| *byte == b'=').next().unwrap_or_default().to_owned();
+    let ours: Vec<Vec<u8>> = theirs.env.iter().map(|word| name(word.as_bytes())).collect();
+    let spec = launch.env.iter().map(|word| word.as_bytes());
+    let spec = spec.filter(|word| ours.is_empty() || !ours.contains(&name(word)));
+    texts(spec.chain(theirs.env.iter().map(String::as_bytes)))
+}
+
+fn texts<'a>(texts: impl Iterator<Item = &'a [u8]>) -> io::Result<Vec<CString>> {
+    Ok(texts.map(CString::new).collect::<Result<_, _>>()?)
 }
 
 /// The file to execute: a first word with a `/` as it stands (relative to the working directory), any other from the

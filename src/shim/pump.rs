@@ -1,4 +1,4 @@
-//! Carries what the payload writes from its two pipes to the log, line by line.
+//! Carries what the payload writes from its two pipes, or its terminal, to the log, line by line.
 //!
 //! In: bytes of standard output and standard error. Out: stamped lines in the [`Log`]. Not here: files.
 //! The surprise: each stream keeps its unfinished line to itself, so the two never mix inside a line; a line without
@@ -34,12 +34,19 @@ struct Stream {
     pages: Pages,
     held: usize,
     quiet_at: Option<u64>,
+    /// It is a terminal, which ends its lines with CR and LF.
+    is_tty: bool,
 }
 
+/// Sees all output as it is read, whatever becomes of the log.
+pub type See<'a> = &'a mut dyn FnMut(Source, &[u8]);
+
 impl Stream {
-    fn new(source: Source, pipe: OwnedFd) -> io::Result<Stream> {
-        rustix::io::ioctl_fionbio(&pipe, true)?;
-        Ok(Stream { source, pipe: Some(pipe), pages: Pages::new(LINE_MAX)?, held: 0, quiet_at: None })
+    fn new(source: Source, pipe: Option<OwnedFd>, is_tty: bool) -> io::Result<Stream> {
+        if let Some(pipe) = &pipe {
+            rustix::io::ioctl_fionbio(pipe, true)?;
+        }
+        Ok(Stream { source, pipe, pages: Pages::new(LINE_MAX)?, held: 0, quiet_at: None, is_tty })
     }
 }
 
@@ -55,12 +62,14 @@ enum Read {
 }
 
 impl Pump {
-    /// A pump from the two pipes to the log.
+    /// A pump from the two pipes to the log; without a second, the first is a terminal.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn new(stdout: OwnedFd, stderr: OwnedFd, log: Log) -> io::Result<Pump> {
-        let streams = [Stream::new(Source::Stdout, stdout)?, Stream::new(Source::Stderr, stderr)?];
+    pub fn new(stdout: OwnedFd, stderr: Option<OwnedFd>, log: Log) -> io::Result<Pump> {
+        let is_tty = stderr.is_none();
+        let out = Stream::new(Source::Stdout, Some(stdout), is_tty)?;
+        let streams = [out, Stream::new(Source::Stderr, stderr, is_tty)?];
         Ok(Pump { streams, log, stamp: Stamp::new(0) })
     }
 
@@ -81,10 +90,10 @@ impl Pump {
     }
 
     /// Takes what is there from each pipe marked ready, at most one buffer.
-    pub fn take(&mut self, ready: [bool; 2]) {
+    pub fn take(&mut self, ready: [bool; 2], see: See<'_>) {
         let Pump { streams, log, stamp } = self;
         for (stream, _) in streams.iter_mut().zip(ready).filter(|(_, is_ready)| *is_ready) {
-            take_one(stream, log, stamp);
+            take_one(stream, log, stamp, see);
         }
         log.flush();
     }
@@ -106,11 +115,11 @@ impl Pump {
     }
 
     /// Takes all that is left in the pipes without waiting, and closes them.
-    pub fn drain(&mut self) {
+    pub fn drain(&mut self, see: See<'_>) {
         let Pump { streams, log, stamp } = self;
         for stream in streams.iter_mut() {
             for _ in 0..DRAIN_MAX {
-                match take_one(stream, log, stamp) {
+                match take_one(stream, log, stamp, see) {
                     Read::Some(_) => {}
                     Read::Dry | Read::End => break,
                 }
@@ -131,12 +140,13 @@ fn put_held(stream: &mut Stream, log: &mut Log, stamp: &Stamp) {
     stream.held = 0;
 }
 
-fn take_one(stream: &mut Stream, log: &mut Log, stamp: &mut Stamp) -> Read {
+fn take_one(stream: &mut Stream, log: &mut Log, stamp: &mut Stamp, see: See<'_>) -> Read {
     let read = read_more(stream);
     match read {
         Read::Some(length) => {
             stamp.set(sys::wall_ns());
             let filled = stream.held + length;
+            see(stream.source, stream.pages.bytes().get(stream.held..filled).unwrap_or_default());
             put_lines(stream, log, stamp, filled);
             let is_worth_a_timer = stream.held > 0 || length > SMALL || stream.quiet_at.is_some();
             stream.quiet_at = is_worth_a_timer.then(|| sys::mono_ms() + SILENCE_MS);
@@ -167,6 +177,13 @@ fn read_more(stream: &mut Stream) -> Read {
     }
 }
 
+fn without_returns(mut line: &[u8]) -> &[u8] {
+    while let Some(shorter) = line.strip_suffix(b"\r") {
+        line = shorter;
+    }
+    line
+}
+
 /// Puts every whole line of the first `filled` bytes into the log, and holds the rest.
 fn put_lines(stream: &mut Stream, log: &mut Log, stamp: &Stamp, filled: usize) {
     let full = head(stamp, stream.source, Tag::Full);
@@ -178,7 +195,8 @@ fn put_lines(stream: &mut Stream, log: &mut Log, stamp: &Stamp, filled: usize) {
         && let Some(at) = sys::find(b'\n', rest)
     {
         let end = search + at;
-        log.put(&full, bytes.get(from..end).unwrap_or(&[]));
+        let line = bytes.get(from..end).unwrap_or(&[]);
+        log.put(&full, if stream.is_tty { without_returns(line) } else { line });
         from = end + 1;
         search = from;
     }

@@ -220,6 +220,63 @@ pub fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     if found.is_null() { None } else { Some(found as usize - bytes.as_ptr() as usize) }
 }
 
+/// True when `text` occurs in `bytes`.
+pub fn contains(text: &[u8], bytes: &[u8]) -> bool {
+    // SAFETY: both pointers and lengths are of live slices.
+    unsafe { !libc::memmem(bytes.as_ptr().cast(), bytes.len(), text.as_ptr().cast(), text.len()).is_null() }
+}
+
+/// Takes one datagram without waiting: its length, and the uid of its sender where the socket asks for it. Descriptors
+/// sent along find no room, so the kernel closes them.
+///
+/// # Errors
+/// The system's error, `WouldBlock` when there is none.
+pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
+    /// Room for one set of credentials, aligned as the kernel wants it.
+    #[repr(C, align(8))]
+    struct Room([u8; 64]);
+    let mut room = Room([0; 64]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: the header is plain integers and pointers, valid as zeroes, and is then pointed at live locals with their
+    // true lengths; the control messages are walked with the library's own macros, which stay inside that room; the
+    // credentials are read unaligned, and only when the kernel says that they are whole.
+    unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        header.msg_control = (&raw mut room.0).cast();
+        // Exactly the credentials: with room to spare, a descriptor sent along would be opened here and stay.
+        header.msg_controllen = libc::CMSG_SPACE(size_of::<libc::ucred>() as u32).min(room.0.len() as u32) as _;
+        let length = libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT);
+        let Ok(length) = usize::try_from(length) else {
+            return Err(io::Error::last_os_error());
+        };
+        let mut message = libc::CMSG_FIRSTHDR(&raw const header);
+        while let Some(head) = message.as_ref() {
+            let whole = libc::CMSG_LEN(size_of::<libc::ucred>() as u32);
+            let is_whole = head.cmsg_len >= whole as _;
+            if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_CREDENTIALS && is_whole {
+                let from: libc::ucred = libc::CMSG_DATA(message).cast::<libc::ucred>().read_unaligned();
+                return Ok((length, Some(from.uid)));
+            }
+            message = libc::CMSG_NXTHDR(&raw const header, message);
+        }
+        Ok((length, None))
+    }
+}
+
+/// The uid of the process at the other end of a stream socket.
+pub fn peer_uid(socket: impl AsFd) -> Option<u32> {
+    // SAFETY: the struct is plain integers, valid as zeroes; the pointers are to live locals with their true lengths.
+    unsafe {
+        let mut peer: libc::ucred = std::mem::zeroed();
+        let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+        let fd = socket.as_fd().as_raw_fd();
+        let got = libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut peer).cast(), &raw mut length);
+        (got == 0 && length as usize == size_of::<libc::ucred>()).then_some(peer.uid)
+    }
+}
+
 /// Duplicates a descriptor to the lowest free number from `least` up, so that it stays open over exec.
 ///
 /// # Errors
