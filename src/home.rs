@@ -293,18 +293,28 @@ impl Home {
 
     /// Where the controller listens: `controller.sock`, or a private runtime folder when that path is too long.
     ///
-    /// Runtime folders are `$XDG_RUNTIME_DIR/setpoint`, `/run/user/UID/setpoint` and `/tmp/setpoint-UID`; one that
-    /// already holds the socket wins, so that a client with another environment finds the same one.
-    ///
     /// # Errors
     /// When no runtime folder is there that only the caller can write to.
     pub fn socket(&self) -> Result<PathBuf, HomeError> {
-        let inside = self.root.join("controller.sock");
+        self.socket_at(self.root.join("controller.sock"), format!("{}.sock", self.id))
+    }
+
+    /// Where the shim of an instance listens for those who type into it: `io.sock` beside its records, or as above.
+    ///
+    /// # Errors
+    /// As [`Home::socket`].
+    pub fn io_socket(&self, id: &InstanceId) -> Result<PathBuf, HomeError> {
+        let hash = Sha256::digest(id.to_string());
+        self.socket_at(self.records(id).join("io.sock"), format!("{}-{}.sock", self.id, hex(&hash[..8])))
+    }
+
+    /// Runtime folders are `$XDG_RUNTIME_DIR/setpoint`, `/run/user/UID/setpoint` and `/tmp/setpoint-UID`; one that
+    /// already holds the socket wins, so that a client with another environment finds the same one.
+    fn socket_at(&self, inside: PathBuf, name: String) -> Result<PathBuf, HomeError> {
         if inside.as_os_str().len() <= SOCKET_PATH_MAX {
             return Ok(inside);
         }
         let uid = rustix::process::geteuid().as_raw();
-        let name = format!("{}.sock", self.id);
         let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute());
         let run = PathBuf::from(format!("/run/user/{uid}"));
         let bases = given.into_iter().chain([run]).filter(|base| base.is_dir()).map(|base| base.join("setpoint"));

@@ -111,6 +111,15 @@ impl Starter {
             ..self.bounds(&spawn.launch)
         };
         let logs = self.home.logs(&id.object);
+        let stdin = match spawn.launch.stdin {
+            plan::Stdin::Null => Stdin::Null,
+            plan::Stdin::Pipe => Stdin::Pipe,
+            plan::Stdin::Tty => Stdin::Tty,
+        };
+        let io_socket = match stdin {
+            Stdin::Null => None,
+            Stdin::Pipe | Stdin::Tty => Some(self.home.io_socket(id).map_err(io::Error::other)?),
+        };
         let bytes = launch::encode(&Launch {
             home_root: self.home.root(),
             home: self.home.id(),
@@ -130,16 +139,16 @@ impl Starter {
             is_line: executed.is_line,
             dir: Path::new(&*spawn.launch.dir),
             env: env.iter().map(OsString::as_os_str).collect(),
-            policy: policy::written(&spawn.policy),
+            policy: policy::written(&spawn.policy, None),
             keep_attempts: KEEP_ATTEMPTS,
             nofile_soft: self.nofile_soft,
             instance_dir: folder,
             log_dir: &logs,
             log_prefix: OsStr::new(&id.cause.to_string()),
             bounds,
-            stdin: Stdin::Null,
-            io_socket: None,
-            notify: false,
+            stdin,
+            io_socket: io_socket.as_deref(),
+            notify: spawn.launch.is_notified,
         })
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;

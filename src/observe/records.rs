@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -14,8 +15,9 @@ use crate::engine::backoff::{Attempt, End, Exit, Streak};
 use crate::engine::plan::{LogLimits, Policy, StopRule, Told};
 use crate::engine::{BootId, BootTime, Cause, InstanceId, ObjectRef, ProcId, Revision, Timestamp};
 use crate::home::Home;
+use crate::record::LOCK_FILE;
 use crate::record::attempt::{self, Birth, How};
-use crate::record::{LOCK_FILE, policy};
+use crate::record::policy::{self, Ready};
 
 /// The most instances of one home that are looked at.
 pub const INSTANCES_MAX: usize = 100_000;
@@ -125,7 +127,8 @@ fn ended(end: &attempt::End) -> End {
         How::Code(code) => Exit::Code(*code),
         How::Signal(signal) => Exit::Signal(*signal),
         How::NotStarted(text) => Exit::NotStarted(text.as_str().into()),
-        How::Unhealthy(_) | How::Lost => Exit::Lost,
+        How::Unhealthy(text) => Exit::Unhealthy(text.as_str().into()),
+        How::Lost => Exit::Lost,
     };
     End::Ended { exit, at: BootTime::from_nanos(end.at_boot_ns), asked: end.asked }
 }
@@ -154,10 +157,14 @@ pub fn damaged(number: u32) -> Read {
 pub fn policy(folder: &Path) -> Option<Policy> {
     let policy = policy::parse(&std::fs::read(folder.join(policy::FILE)).ok()?)?;
     Some(Policy {
-        stop: StopRule { signal: policy.stop_signal, grace: std::time::Duration::from_millis(policy.stop_grace_ms) },
+        stop: StopRule { signal: policy.stop_signal, grace: Duration::from_millis(policy.stop_grace_ms) },
         log: LogLimits { max_size: policy.log_max_size, max_files: policy.log_max_files },
-        told: Told::AtOnce,
-        watchdog: None,
+        told: match policy.ready {
+            Ready::AtOnce => Told::AtOnce,
+            Ready::ByLog(text) => Told::ByLog(text.into()),
+            Ready::ByNotify => Told::ByNotify,
+        },
+        watchdog: (policy.watchdog_ms > 0).then(|| Duration::from_millis(policy.watchdog_ms)),
     })
 }
 

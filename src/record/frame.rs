@@ -8,8 +8,6 @@
 pub const DATA_MAX: usize = 4096;
 /// Length of the head of a frame: its kind, and the length of what follows, low byte first.
 pub const HEAD_LEN: usize = 3;
-/// The name of the socket in the folder of an instance.
-pub const SOCKET: &str = "io.sock";
 
 /// What a client says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
