@@ -13,5 +13,6 @@ pub mod import;
 pub mod kind;
 pub mod load;
 pub mod observe;
+pub mod probe;
 pub mod record;
 pub mod shim;

@@ -56,6 +56,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("shim", &["record"]),
     ("observe", &["engine", "record", "home"]),
     ("execute", &["engine", "record", "home", "observe"]),
+    ("probe", &["engine", "record", "home", "observe", "execute"]),
     ("desired", &["engine", "kind", "load", "home", "record"]),
     ("import", &["engine", "kind", "load"]),
     ("cli", ANY),
@@ -74,6 +75,7 @@ const ANY: &[&str] = &[
     "kind",
     "load",
     "observe",
+    "probe",
     "record",
     "shim",
 ];

@@ -11,6 +11,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::health::Questions;
 use super::journal::Journal;
 use super::resolve::Resolver;
 use super::starts::Starts;
@@ -28,6 +31,7 @@ use crate::execute::cgroup;
 use crate::execute::spawn::Starter;
 use crate::home::Home;
 use crate::observe::{Clock, ProcTable};
+use crate::probe::Card;
 
 /// How often processes are listed although nothing has happened.
 pub const RELIST: Duration = Duration::from_secs(60);
@@ -57,6 +61,7 @@ pub struct Core {
     pub(super) watch: Watch,
     pub(super) starts: Starts,
     pub(super) resolver: Resolver,
+    pub(super) questions: Questions,
     /// Attempts that were asked to stop: if one is lost on the way, that is no crash.
     pub(super) ending: BTreeMap<InstanceId, u32>,
     /// Instances to look at again, with when and how often that was tried.
@@ -79,11 +84,11 @@ pub struct Core {
 }
 
 impl Core {
-    /// A controller that has looked once.
+    /// A controller that has looked once. Cards come to `tell` when what stands on them is new.
     ///
     /// # Errors
     /// When the desired state cannot be read, or `/proc` or epoll are not to be had.
-    pub fn new(home: Home, nofile_soft: u64) -> Result<Core, StoreError> {
+    pub fn new(home: Home, nofile_soft: u64, tell: UnboundedSender<Arc<Card>>) -> Result<Core, StoreError> {
         let root = home.root().to_owned();
         let failed = |action, source: io::Error| StoreError::Io { path: root.clone(), action, source };
         let clock = Clock::new().map_err(|error| failed("read which boot this is", error))?;
@@ -100,6 +105,7 @@ impl Core {
         };
         let mut core = Core {
             journal: Journal::open(&home.events()),
+            questions: Questions::new(home.clone(), tell),
             home,
             clock,
             table: ProcTable,
@@ -125,6 +131,8 @@ impl Core {
             is_news: true,
         };
         core.look_everywhere();
+        core.keep_benefit();
+        core.questions.choose(&core.desired);
         Ok(core)
     }
 
@@ -144,6 +152,7 @@ impl Core {
                 self.stored = Arc::new(stored);
                 self.desired = self.parsed.to_engine(&self.stored, self.home.key());
                 self.starts.forget_queued(&mut self.observed);
+                self.questions.choose(&self.desired);
                 crate::execute::limits::trim_memory();
             }
             // What ran before keeps running: the last good generation stays.
@@ -175,6 +184,7 @@ impl Core {
             // Whatever is still due comes with the next turn of the loop, at once.
             wake_at = now.boot;
         }
+        self.ask_those_that_run();
         wake_at
     }
 

@@ -118,6 +118,7 @@ impl Core {
         if let Some(before) = self.observed.sightings.get(id) {
             if attempt(before) == attempt(&sighting) {
                 (sighting.stop_asked, sighting.tree_asked) = (before.stop_asked, before.tree_asked);
+                sighting.health = before.health.clone();
             }
             if sighting.sight == Sight::Absent {
                 sighting.refused = before.refused.clone();
@@ -367,7 +368,8 @@ mod tests {
         // It holds no lock and carries no marker: the listing alone can tell that it is there.
         let mut payload = Command::new("sleep").arg("1000").process_group(0).spawn().expect("it can be started");
         orphan(&home, &id, shim, payload.id());
-        let mut core = Core::new(home, 1024).expect("it can look");
+        let (tell, _cards) = tokio::sync::mpsc::unbounded_channel();
+        let mut core = Core::new(home, 1024, tell).expect("it can look");
         let phase = |core: &Core| match core.observed.sightings.get(&id).map(|s| s.sight.clone()) {
             Some(Sight::Seen(alive)) => Some((alive.phase, alive.tree.len())),
             Some(Sight::Absent | Sight::Unreadable { .. }) | None => None,

@@ -7,6 +7,7 @@
 pub mod act;
 pub mod core;
 pub mod folders;
+pub mod health;
 pub mod journal;
 pub mod log;
 pub mod look;

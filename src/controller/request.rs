@@ -41,6 +41,8 @@ pub enum Ask {
     Ping,
     /// What is your state?
     Status,
+    /// What do your probes say?
+    Health,
     /// Read the desired state and the folders again.
     Reload,
     /// End; with `all`, stop everything first.
@@ -149,6 +151,7 @@ async fn answer(line: &[u8], requests: &mpsc::Sender<Request>) -> Reply {
     let ask = match call.method.as_str() {
         "ping" => Ask::Ping,
         "controller.status" => Ask::Status,
+        "controller.health" => Ask::Health,
         "controller.reload" => Ask::Reload,
         "controller.stop" => Ask::Stop { all: call.params.get("all").and_then(Value::as_bool).unwrap_or(false) },
         other => return refused(id, -32601, &format!("there is no method `{other}`")),

@@ -146,7 +146,8 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let places = request::places();
     tokio::spawn(request::serve(socket, asking, places.clone()));
     let mut signals = Signals::new()?;
-    let core = Core::new(home.clone(), nofile_soft)?;
+    let (telling, mut cards) = mpsc::unbounded_channel();
+    let core = Core::new(home.clone(), nofile_soft, telling)?;
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
     let folders = folders::Worker::start(home.clone(), std::mem::take(&mut options.folders), noting)?;
@@ -185,6 +186,11 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
             }
             Some(request) = asked.recv() => life.answer(request),
             Some(note) = notes.recv() => life.note(note),
+            Some(card) = cards.recv() => {
+                life.core.hear(&card);
+                // A thousand services that come up at once are one decision.
+                while let Ok(card) = cards.try_recv() { life.core.hear(&card); }
+            }
             kind = signals.next() => life.signalled(kind),
         }
         if is_urgent {
@@ -275,6 +281,7 @@ impl Life {
                 self.core.fill(&mut self.status);
                 _ = answer.send(serde_json::to_value(&self.status).unwrap_or_default());
             }
+            Ask::Health => _ = answer.send(self.core.health()),
             Ask::Reload => {
                 self.core.refresh();
                 self.folders.look();

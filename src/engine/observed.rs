@@ -46,6 +46,13 @@ impl Observed {
     pub fn empty() -> Observed {
         Observed { coverage: Coverage::Whole, sightings: BTreeMap::new(), items: BTreeMap::new() }
     }
+
+    /// Everything that runs counts as ready until it has been asked: it was there before this observer.
+    pub fn give_benefit(&mut self) {
+        for sighting in self.sightings.values_mut() {
+            sighting.health.is_found = matches!(sighting.sight, Sight::Seen(_));
+        }
+    }
 }
 
 /// What was seen of one instance.

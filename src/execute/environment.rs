@@ -67,6 +67,12 @@ pub fn is_at_hand(launch: &Launch) -> bool {
         && launch.group.is_none()
 }
 
+/// True for what the base environment takes over: it describes a user, and is no secret.
+#[must_use]
+pub fn is_base(name: &str) -> bool {
+    BASE.contains(&name)
+}
+
 /// How long [`gather`] may take before something of it does not answer any more.
 #[must_use]
 pub fn patience(launch: &Launch) -> Duration {

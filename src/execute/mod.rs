@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod command;
 pub mod env_file;
 pub mod environment;
+pub mod errand;
 pub mod identity;
 pub mod limits;
 pub mod lost;
