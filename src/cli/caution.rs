@@ -28,6 +28,10 @@ const SECRET_ENDS: &[&str] = &[
     "SECRET_KEY_BASE",
 ];
 
+/// How a controller comes by a group.
+const GIVE: &str = "start the controller in a cgroup named setpoint-controller whose parent is its to use; in a systemd \
+                    unit: Delegate=yes, DelegateSubgroup=setpoint-controller";
+
 /// The group that the controller of this home was given; where none runs, the one a controller started here would be.
 #[must_use]
 pub fn domain(home: Option<&Home>) -> Option<Domain> {
@@ -41,7 +45,7 @@ pub fn add(global: &Global, loaded: &mut Loaded) {
     let domain = domain(home.as_ref());
     for manifest in &loaded.manifests {
         let secrets = secrets(&manifest.spec);
-        let limits = unenforced(&manifest.spec, domain.as_ref()).into_iter().map(|text| (text, String::new()));
+        let limits = unenforced(&manifest.spec, domain.as_ref()).into_iter().map(|text| (text, GIVE.to_owned()));
         for (text, help) in secrets.into_iter().chain(limits) {
             let mut problem = Problem::of_file(&manifest.place.file, format!("{}: {text}", manifest.id), help);
             problem.place = manifest.place.clone();
@@ -85,7 +89,7 @@ pub fn unenforced(spec: &Value, domain: Option<&Domain>) -> Vec<String> {
     let user = spec.get("user").and_then(Value::as_str);
     let controllers = domain.map(|domain| domain.controllers).unwrap_or_default();
     let why = |controller: &str| match domain {
-        None => "no writable cgroup v2".to_owned(),
+        None => "no writable cgroup v2 was given to the controller".to_owned(),
         Some(domain) => format!("{} has no {controller} controller", domain.folder.display()),
     };
     let mut said = Vec::new();
@@ -156,7 +160,8 @@ mod tests {
             (
                 &spec,
                 None,
-                &["memory", "cpu", "processes"].map(|field| format!("limits.{field} {no} no writable cgroup v2")),
+                &["memory", "cpu", "processes"]
+                    .map(|field| format!("limits.{field} {no} no writable cgroup v2 was given to the controller")),
             ),
             (
                 &mine,

@@ -69,3 +69,14 @@ impl Resolver {
         Ok((Asked(receiver), told))
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A question, and the means to answer it.
+    pub fn asked() -> (mpsc::Sender<Result<Given, String>>, Asked) {
+        let (sender, receiver) = mpsc::channel();
+        (sender, Asked(receiver))
+    }
+}

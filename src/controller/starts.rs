@@ -200,3 +200,89 @@ impl Starts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::controller::resolve::tests::asked;
+    use crate::engine::backoff::Streak;
+    use crate::engine::plan::{Command, EnvValue, Launch, Policy};
+
+    fn at(seconds: u64) -> BootTime {
+        BootTime::default().after(Duration::from_secs(seconds))
+    }
+
+    /// Queues a start of `web`; one that has to ask somebody, if it is needy.
+    fn queue(starts: &mut Starts, seen: &mut Observed, is_needy: bool) -> InstanceId {
+        let id: InstanceId = if is_needy { "service/needy/0" } else { "service/plain/0" }.parse().expect("a name");
+        let mut launch = Launch::new(Command::Line("true".to_owned()), "/");
+        if is_needy {
+            launch.env.insert("A".to_owned(), EnvValue::FromFile("/no/such/file".to_owned()));
+        }
+        let spawn = Spawn {
+            attempt: 1,
+            uid: "5f1c".into(),
+            revision: "1:9f86d081884c7d65".parse().expect("a revision"),
+            streak: Streak::default(),
+            launch: Arc::new(launch),
+            policy: Policy::DEFAULT,
+        };
+        starts.queue(&id, Box::new(spawn), 1, at(0), seen);
+        id
+    }
+
+    fn gathers(starts: &mut Starts, question: Asked) -> u64 {
+        let (start, number) = (starts.take_needy().expect("it is needy"), starts.next_number());
+        starts.gathers(start, number, question, at(0));
+        number
+    }
+
+    #[test]
+    fn a_start_that_asks_does_not_hold_up_one_that_does_not() {
+        let (mut starts, mut seen) = (Starts::default(), Observed::empty());
+        let needy = queue(&mut starts, &mut seen, true);
+        let plain = queue(&mut starts, &mut seen, false);
+        let (answer, question) = asked();
+        let number = gathers(&mut starts, question);
+        let (start, ready) = starts.take_next().expect("the plain one");
+        assert!(start.id == plain && ready.is_ok() && starts.take_next().is_none() && starts.has(&needy));
+        answer.send(Err("no".to_owned())).expect("it is asked for");
+        starts.gathered(&needy, number + 1);
+        assert!(starts.take_next().is_none(), "that was of another start");
+        starts.gathered(&needy, number);
+        assert_eq!(starts.take_next().map(|(start, ready)| (start.id, ready)), Some((needy, Err("no".to_owned()))));
+        assert!(starts.is_empty());
+    }
+
+    #[test]
+    fn what_never_answers_is_given_up() {
+        let (mut starts, mut seen) = (Starts::default(), Observed::empty());
+        let needy = queue(&mut starts, &mut seen, true);
+        let (_never, question) = asked();
+        gathers(&mut starts, question);
+        let due = starts.due().expect("it has an end");
+        assert!(at(10) < due && due < at(60), "{due:?}");
+        starts.give_up_gathering(at(10));
+        assert!(starts.take_next().is_none());
+        starts.give_up_gathering(due);
+        let (start, ready) = starts.take_next().expect("it is to fail");
+        assert!(start.id == needy && ready.is_err_and(|why| why.contains("does not answer")));
+    }
+
+    #[test]
+    fn a_newer_generation_drops_all_that_is_not_under_way() {
+        let (mut starts, mut seen) = (Starts::default(), Observed::empty());
+        let needy = queue(&mut starts, &mut seen, true);
+        let (_answer, question) = asked();
+        let number = gathers(&mut starts, question);
+        queue(&mut starts, &mut seen, true);
+        queue(&mut starts, &mut seen, false);
+        assert!(!seen.sightings.is_empty());
+        starts.forget_queued(&mut seen);
+        assert!(starts.is_empty() && seen.sightings.is_empty() && starts.due().is_none());
+        starts.gathered(&needy, number);
+        assert!(starts.take_next().is_none(), "its answer comes too late");
+    }
+}

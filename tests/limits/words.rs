@@ -9,7 +9,7 @@ fn what_is_not_enforced_and_what_looks_like_a_secret_is_said() {
     let world = World::new();
     let more = "limits: { memory: 512Mi, files: 100 }\nenv: { API_TOKEN: hunter2, PORT: \"80\" }";
     world.write("web.yaml", &service("web", "sleep 100000", more));
-    let limit = "service/web: limits.memory is not enforced here: no writable cgroup v2";
+    let limit = "service/web: limits.memory is not enforced here: no writable cgroup v2 was given to the controller";
     let secret = "service/web: env.API_TOKEN looks like a secret, and a literal value is stored and shown";
     for words in [&["validate", "-f", "manifests"][..], &["apply", "-f", "manifests", "--no-start"]] {
         let said = world.run(words);
