@@ -26,6 +26,10 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// What names of variables begin with that are ours.
 const OURS: &[u8] = b"SETPOINT_";
 
+/// What the supervisor of the controller says to it, and to nobody else.
+const TO_US: &[&str] =
+    &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
 /// The longest file of variables, in bytes.
 const ENV_FILE_MAX: usize = 1 << 20;
 
@@ -141,14 +145,18 @@ fn base(somebody: &Somebody, is_other: bool) -> BTreeMap<OsString, OsString> {
 }
 
 fn inherited(inherit: &Inherit) -> BTreeMap<OsString, OsString> {
-    let is_ours = |name: &OsStr| name.as_encoded_bytes().starts_with(OURS);
     match inherit {
         Inherit::Nothing => BTreeMap::new(),
         Inherit::Named(names) => {
             names.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?))).collect()
         }
-        Inherit::Everything => std::env::vars_os().filter(|(name, _)| !is_ours(name)).collect(),
+        Inherit::Everything => std::env::vars_os().filter(|(name, _)| !is_private(name)).collect(),
     }
+}
+
+/// True for variables that are meant for the controller alone, whatever it hands on.
+pub(super) fn is_private(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(OURS) || TO_US.iter().any(|other| name == *other)
 }
 
 #[cfg(test)]
@@ -184,6 +192,13 @@ mod tests {
         assert_eq!(found, ["a", "a", "b", "c", "d", "e"]);
         assert_eq!(text(&given, "F"), std::env::var("PATH").ok());
         assert!(!format!("{given:?}").contains("\"e\""), "values are not for printing");
+    }
+
+    #[test]
+    fn what_is_meant_for_the_controller_alone_is_not_handed_on() {
+        for (name, expected) in [("NOTIFY_SOCKET", true), ("SETPOINT_HOME", true), ("PATH", false), ("LISTEN", false)] {
+            assert_eq!(is_private(OsStr::new(name)), expected, "{name}");
+        }
     }
 
     #[test]

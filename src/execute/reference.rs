@@ -2,7 +2,9 @@
 //!
 //! In: a path or a command. Out: a value, or why there is none. Not here: which variable it is for.
 //! The surprise: whatever comes back may be a secret, so no error ever holds a part of it, nor of what the command
-//! wrote to standard error; and a command that hangs is ended with its whole process group.
+//! wrote to standard error; and a command that hangs is ended with its whole process group, or with the controller.
+
+#![allow(unsafe_code)]
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -72,9 +74,10 @@ pub fn output(argv: &[String], dir: &Path, within: Duration) -> Result<Vec<u8>, 
     let mut command = Command::new(program);
     command.args(arguments).current_dir(dir).process_group(0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"SETPOINT_")) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| super::environment::is_private(name)) {
         command.env_remove(name);
     }
+    end_with_us(&mut command);
     let mut child = command.spawn().map_err(|error| words(&error))?;
     let read = listen(&mut child, deadline);
     if read.is_err() {
@@ -90,6 +93,15 @@ pub fn output(argv: &[String], dir: &Path, within: Duration) -> Result<Vec<u8>, 
         Unheard::System(error) => words(&error),
     })?;
     if status.success() { Ok(bytes) } else { Err(failure(status)) }
+}
+
+/// Nobody would end a command that hangs after a controller that was killed. The signal comes when the thread ends that
+/// starts it, which is this one, and it waits for the command.
+fn end_with_us(command: &mut Command) {
+    // SAFETY: between fork and exec only `prctl` is called, which is safe there.
+    unsafe {
+        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
 }
 
 fn failure(status: ExitStatus) -> String {

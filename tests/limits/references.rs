@@ -103,6 +103,7 @@ fn a_controller_that_dies_while_it_gathers_leaves_nothing_half_done() {
     let is_asking = || world.processes().iter().any(|process| process.comm == "sh");
     world.until("the command runs", is_asking);
     controller.kill();
+    world.until("the command went with its controller", || !is_asking());
     let _controller = world.controller();
     world.until("it is asked again", is_asking);
     assert_eq!(world.attempts("web/0").len(), 0);
