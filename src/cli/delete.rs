@@ -7,11 +7,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::apply::{Start, Step, WAIT, commit, load_files, lock, open, refused, tell};
-use super::{Failure, Global, Outcome, exit};
+use super::{Failure, Global, Outcome, exit, facts};
+use crate::desired::edit::{self, Fate};
 use crate::desired::resolve::resolve;
-use crate::desired::{Author, Stored, edit};
+use crate::desired::{Author, Stored};
 use crate::engine::ObjectRef;
+use crate::engine::plan::{Action, Reason};
+use crate::execute::adopted;
+use crate::home::Home;
 use crate::kind::units;
+use crate::observe::Clock;
 
 /// Remove objects, and stop what runs for them
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +29,9 @@ pub struct Args {
     /// Let what runs go on, as strays that nobody supervises
     #[arg(long)]
     keep_running: bool,
+    /// End processes that somebody else started, too, where they count as one of these
+    #[arg(long, conflicts_with = "keep_running")]
+    adopted: bool,
     /// How long to wait until it is gone [default: 5m]
     #[arg(long, value_name = "TIME")]
     timeout: Option<units::Duration>,
@@ -58,13 +66,64 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         Some(wanted) => in_files(global, locked.base(), wanted)?,
         None => args.names.resolve(global, locked.base())?,
     };
-    let draft = edit::delete(locked.base(), &ids, args.keep_running, Author::caller()).map_err(refused)?;
+    let fate = match (args.keep_running, args.adopted) {
+        (true, _) => Fate::RunOn,
+        (false, true) => Fate::StopAdopted,
+        (false, false) => Fate::Stop,
+    };
+    let draft = edit::delete(locked.base(), &ids, fate, Author::caller()).map_err(refused)?;
+    let adopting: Vec<ObjectRef> = ids.iter().filter(|id| can_adopt(locked.base(), id)).cloned().collect();
+    let strangers = if adopting.is_empty() { Vec::new() } else { strangers(&home, &adopting, fate)? };
     let step = Step { draft, objects: &ids, done: "deleted", start: Start::Background };
     let code = commit(global, &home, locked, step)?;
+    strangers.iter().for_each(|text| tell(global, text));
     if args.keep_running || args.no_wait || code != exit::OK {
         return Ok(code);
     }
     super::wait::gone(global, &home, &ids, args.timeout.map_or(WAIT, |timeout| timeout.0))
+}
+
+fn can_adopt(base: &Stored, id: &ObjectRef) -> bool {
+    base.objects.get(id).is_some_and(|object| object.spec.get("adopt").is_some())
+}
+
+/// Words about what somebody else started and that goes on. What is to end is written down first, since nobody could
+/// tell it from others once its object is gone.
+fn strangers(home: &Home, ids: &[ObjectRef], fate: Fate) -> Result<Vec<String>, Failure> {
+    let failed = |error: std::io::Error| Failure::new(exit::FAILED, error.to_string());
+    let facts = facts::of(home, &Clock::new().map_err(failed)?)?;
+    let mut words = Vec::new();
+    for decision in ids.iter().flat_map(|id| facts.decisions(id)) {
+        let id = &decision.id;
+        match (&decision.because, facts.adopted(id), fate) {
+            (_, Some(member), Fate::StopAdopted) => {
+                if let Some(Action::Adopt { proc, revision }) = &decision.action {
+                    let folder = home.records(id);
+                    adopted::write(&folder, proc, revision).map_err(|error| {
+                        let text = format!(
+                            "{}: that process {} is meant cannot be written down: {error}; nothing was \
+                             changed\n  help: make room, or end it by hand",
+                            folder.display(),
+                            member.proc.pid
+                        );
+                        Failure::new(exit::FAILED, text)
+                    })?;
+                }
+            }
+            (_, Some(member), Fate::Stop | Fate::RunOn) => {
+                let pid = member.proc.pid;
+                words.push(format!(
+                    "process {pid} ({}) runs on: somebody else started it; end it: kill {pid}",
+                    member.name
+                ));
+            }
+            (Reason::Ambiguous { .. }, None, _) => {
+                words.push(format!("{id}: {}; all of them run on", decision.because))
+            }
+            (_, None, _) => {}
+        }
+    }
+    Ok(words)
 }
 
 /// What is there of the objects that files name. What is gone already is gone.

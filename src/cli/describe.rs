@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::facts::{self, Facts, age};
 use super::{Failure, Format, Global, Outcome, caution, exit};
 use crate::controller::journal;
+use crate::engine::observed::Member;
 use crate::engine::plan::{Decision, Reason};
 use crate::engine::{InstanceId, ObjectRef, State};
 use crate::home::Home;
@@ -147,6 +148,10 @@ fn instance(text: &mut String, home: &Home, facts: &Facts, decision: &Decision) 
             let names: Vec<String> = alive.tree.iter().map(|m| format!("{} ({})", m.name, m.proc.pid)).collect();
             _ = writeln!(text, "  still there: {}", names.join(", "));
         }
+    }
+    if let Some(Member { proc, name }) = facts.adopted(id) {
+        let since = facts.since(id).map_or_else(String::new, |since| format!(", runs for {}", age(since)));
+        _ = writeln!(text, "  process {} ({name}), adopted: somebody else started it{since}", proc.pid);
     }
     let newest = facts.backoff.0.get(id).map_or(0, |last| last.number);
     for number in (newest.saturating_sub(ATTEMPTS_SHOWN - 1).max(1)..=newest).rev() {

@@ -11,14 +11,18 @@ use serde_json::{Value, json};
 use super::{Failure, Global, exit};
 use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
+use crate::controller::twins;
 use crate::desired::generation::{Stored, StoredObject};
 use crate::desired::{Store, parsed, resolve};
 use crate::engine::backoff::End;
 use crate::engine::converge::REFUSED_RETRY;
+use crate::engine::observed::{Member, Twin};
 use crate::engine::plan::{Action, Decision, Reason};
-use crate::engine::{Backoff, Coverage, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, reconcile};
+use crate::engine::{
+    Backoff, Coverage, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, Timestamp, reconcile,
+};
 use crate::home::Home;
-use crate::observe::{Clock, clock};
+use crate::observe::{Clock, Look, ProcTable, clock};
 
 /// Everything that can be known at one moment.
 #[derive(Debug)]
@@ -64,7 +68,8 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let failed = |error: crate::desired::StoreError| Failure::new(exit::FAILED, error.to_string());
     let stored = Store::open(home).read_current().map_err(failed)?;
     let desired = parsed::to_engine(&stored, home.key());
-    let (observed, backoff) = fresh(home, clock);
+    let (mut observed, backoff) = fresh(home, clock);
+    twins::add(Look { home, clock, table: &ProcTable }, &desired, &mut observed);
     let now = clock.now();
     let mut plan = reconcile(&desired, &observed, &backoff, &now);
     add_waiting(home, &mut plan, &now);
@@ -174,6 +179,7 @@ impl Facts {
     fn instance_json(&self, decision: &Decision) -> Value {
         let last = self.backoff.0.get(&decision.id);
         let alive = self.alive(&decision.id);
+        let adopted = self.adopted(&decision.id);
         let ended = last.and_then(|last| match &last.end {
             End::Ended { exit, .. } => Some(exit.to_string()),
             End::Open => None,
@@ -183,9 +189,10 @@ impl Facts {
             "state": decision.state().to_string(),
             "reason": decision.because.to_string(),
             "attempt": last.map(|last| last.number),
-            "pid": alive.filter(|alive| alive.payload > 0).map(|alive| alive.payload),
+            "pid": alive.filter(|alive| alive.payload > 0).map(|alive| alive.payload).or(adopted.map(|m| m.proc.pid)),
             "shimPid": alive.map(|alive| alive.shim.pid),
-            "since": alive.and(last).map(|last| rfc3339(last.started_wall)),
+            "adopted": adopted.is_some(),
+            "since": self.since(&decision.id).map(rfc3339),
             "restarts": last.map_or(0, |last| last.number.saturating_sub(1)),
             "ready": matches!(decision.state(), State::Ready | State::Halted),
             "lastExit": ended.or_else(|| self.exit_before(&decision.id)),
@@ -209,6 +216,31 @@ impl Facts {
             Some(Sight::Seen(alive)) => Some(alive),
             Some(Sight::Absent | Sight::Unreadable { .. }) | None => None,
         }
+    }
+
+    /// The process of somebody else that counts as an instance, if one does.
+    #[must_use]
+    pub fn adopted(&self, id: &InstanceId) -> Option<&Member> {
+        let sighting = self.observed.sightings.get(id).filter(|sighting| sighting.sight == Sight::Absent)?;
+        match &sighting.twin {
+            Twin::One(adopted) => Some(&adopted.member),
+            Twin::Unlooked | Twin::None | Twin::Many(_) | Twin::Unreadable { .. } => None,
+        }
+    }
+
+    /// Since when the process of an instance runs.
+    #[must_use]
+    pub fn since(&self, id: &InstanceId) -> Option<Timestamp> {
+        if let Some(member) = self.adopted(id) {
+            return Clock::new().ok()?.wall_of_ticks(member.proc.started);
+        }
+        self.alive(id).and(self.backoff.0.get(id)).map(|last| last.started_wall)
+    }
+
+    /// True when something of this instance is there, or it cannot be told.
+    #[must_use]
+    pub fn is_there(&self, id: &InstanceId) -> bool {
+        self.observed.sightings.get(id).is_some_and(|sighting| sighting.sight != Sight::Absent)
     }
 
     /// When something happens next by itself, RFC 3339.

@@ -102,7 +102,8 @@ pub fn table(facts: &Facts, objects: &[ObjectRef], is_wide: bool) -> String {
     for object in objects {
         let (state, decision) = facts.state(object);
         let (ready, all) = facts.ready(object);
-        let first = facts.decisions(object).find_map(|d| facts.alive(&d.id).map(|alive| (d.id.clone(), alive.payload)));
+        let pid = |id| facts.alive(id).map(|alive| alive.payload).or(facts.adopted(id).map(|member| member.proc.pid));
+        let first = facts.decisions(object).find_map(|d| pid(&d.id).map(|pid| (d.id.clone(), pid)));
         let restarts: u32 = facts.decisions(object).map(|d| restarts(facts, &d.id)).sum();
         let why = match (state, decision) {
             (State::Ready, _) | (_, None) => String::new(),
@@ -123,7 +124,11 @@ pub fn table(facts: &Facts, objects: &[ObjectRef], is_wide: bool) -> String {
 fn add_instances(table: &mut Table, facts: &Facts, object: &ObjectRef) {
     for decision in facts.decisions(object) {
         let alive = facts.alive(&decision.id);
-        let pid = alive.map_or_else(|| "-".to_owned(), |alive| format!("{} (shim {})", alive.payload, alive.shim.pid));
+        let pid = match (alive, facts.adopted(&decision.id)) {
+            (Some(alive), _) => format!("{} (shim {})", alive.payload, alive.shim.pid),
+            (None, Some(member)) => format!("{} (adopted)", member.proc.pid),
+            (None, None) => "-".to_owned(),
+        };
         table.add_row([
             format!("  {}", decision.id.cause),
             decision.state().to_string(),
@@ -146,10 +151,7 @@ fn restarts(facts: &Facts, id: &InstanceId) -> u32 {
 }
 
 fn since(facts: &Facts, id: &InstanceId) -> String {
-    match (facts.alive(id), facts.backoff.0.get(id)) {
-        (Some(_), Some(last)) => age(last.started_wall),
-        _ => "-".to_owned(),
-    }
+    facts.since(id).map_or_else(|| "-".to_owned(), age)
 }
 
 fn short(text: &str) -> String {

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::facts::{self, Facts};
 use super::{Failure, Global, Outcome, exit};
+use crate::engine::plan::{Decision, Reason};
 use crate::engine::{ObjectRef, State};
 use crate::home::Home;
 use crate::observe::Clock;
@@ -191,7 +192,9 @@ impl Drop for Teller<'_> {
 fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
     let (state, _) = facts.state(object);
     let is_there = |reached: bool| if reached { Progress::Reached } else { Progress::Coming };
-    let alive = facts.decisions(object).filter(|decision| facts.observed.sightings.contains_key(&decision.id)).count();
+    // What somebody else started goes only where it is told to, and is waited for there.
+    let is_up = |decision: &&Decision| facts.is_there(&decision.id) || decision.because == Reason::Deleted;
+    let alive = facts.decisions(object).filter(is_up).count();
     match goal {
         Goal::Ready => match state {
             State::Ready | State::Done | State::Drifted => Progress::Reached,

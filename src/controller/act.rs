@@ -6,7 +6,7 @@
 use std::io;
 
 use super::core::Core;
-use super::starts::Start;
+use super::starts::{Ready, Start};
 use crate::engine::observed::Twin;
 use crate::engine::plan::{Action, Decision, Policy, StopRule};
 use crate::engine::{InstanceId, Now, Plan, ProcId, Revision, Sight};
@@ -55,20 +55,30 @@ impl Core {
     pub(super) fn start_queued(&mut self, now: &Now) {
         self.starts.give_up_gathering(now.boot);
         self.gather(now);
-        while let Some((start, ready)) = self.starts.take_next() {
-            let Start { id, spawn, generation } = start;
-            let given = ready.as_ref().map_err(String::as_str);
-            let begun = self.starter.start(&Order { id: &id, spawn: &spawn, generation, given }).and_then(|pending| {
-                self.watch.add_answer(&id, pending.answer)?;
-                Ok(pending.child)
-            });
-            match begun {
-                Ok(child) => self.starts.flies(id, child, now.boot),
-                Err(error) => {
-                    tracing::warn!(instance = %id, "cannot be started: {error}");
-                    self.refuse(&id, &error.to_string());
-                    self.doubts.insert(id, (now.boot.after(crate::engine::converge::REFUSED_RETRY), 0));
-                }
+        loop {
+            let starts = self.starts.take_next();
+            if starts.is_empty() {
+                break;
+            }
+            for (start, ready) in self.still_alone(starts, now) {
+                self.start(start, &ready, now);
+            }
+        }
+    }
+
+    fn start(&mut self, start: Start, ready: &Ready, now: &Now) {
+        let Start { id, spawn, generation } = start;
+        let given = ready.as_ref().map_err(String::as_str);
+        let begun = self.starter.start(&Order { id: &id, spawn: &spawn, generation, given }).and_then(|pending| {
+            self.watch.add_answer(&id, pending.answer)?;
+            Ok(pending.child)
+        });
+        match begun {
+            Ok(child) => self.starts.flies(id, child, now.boot),
+            Err(error) => {
+                tracing::warn!(instance = %id, "cannot be started: {error}");
+                self.refuse(&id, &error.to_string());
+                self.doubts.insert(id, (now.boot.after(crate::engine::converge::REFUSED_RETRY), 0));
             }
         }
     }

@@ -17,6 +17,7 @@ use super::health::Questions;
 use super::journal::Journal;
 use super::resolve::Resolver;
 use super::starts::Starts;
+use super::twins::Twins;
 use super::watch::Watch;
 use crate::desired::generation::Stored;
 use crate::desired::parsed::Parsed;
@@ -62,6 +63,7 @@ pub struct Core {
     pub(super) starts: Starts,
     pub(super) resolver: Resolver,
     pub(super) questions: Questions,
+    pub(super) twins: Twins,
     /// Attempts that were asked to stop: if one is lost on the way, that is no crash.
     pub(super) ending: BTreeMap<InstanceId, u32>,
     /// Instances to look at again, with when and how often that was tried.
@@ -119,6 +121,7 @@ impl Core {
             watch,
             starts: Starts::default(),
             resolver: Resolver::default(),
+            twins: Twins::default(),
             ending: BTreeMap::new(),
             doubts: BTreeMap::new(),
             relist_at: BootTime::default(),
@@ -133,6 +136,7 @@ impl Core {
         core.look_everywhere();
         core.keep_benefit();
         core.questions.choose(&core.desired);
+        core.rules_changed();
         Ok(core)
     }
 
@@ -153,6 +157,7 @@ impl Core {
                 self.desired = self.parsed.to_engine(&self.stored, self.home.key());
                 self.starts.forget_queued(&mut self.observed);
                 self.questions.choose(&self.desired);
+                self.rules_changed();
                 crate::execute::limits::trim_memory();
             }
             // What ran before keeps running: the last good generation stays.
@@ -166,13 +171,14 @@ impl Core {
         for _ in 0..PASSES_MAX {
             let now = self.clock.now();
             self.look_again(&now);
+            self.look_for_twins(&now);
             let plan = self.decide(&now);
             let is_more = self.act(&plan, &now);
             self.start_queued(&now);
             // Words come after deeds: a restart does not wait for a log line.
             self.report(&plan);
             let doubt = self.doubts.values().map(|(due, _)| *due).min();
-            wake_at = [plan.wake_at, doubt, self.starts.due(), Some(self.relist_at)]
+            wake_at = [plan.wake_at, doubt, self.starts.due(), self.twins_due(), Some(self.relist_at)]
                 .into_iter()
                 .flatten()
                 .min()

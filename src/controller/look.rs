@@ -27,7 +27,7 @@ const PARTIAL_AGAIN: Duration = Duration::from_secs(1);
 const TREE_WATCHED_MAX: usize = 64;
 
 impl Core {
-    fn cx(&self) -> Look<'_> {
+    pub(super) fn cx(&self) -> Look<'_> {
         Look { home: &self.home, clock: &self.clock, table: &self.table }
     }
 
@@ -133,7 +133,7 @@ impl Core {
             }
             Sight::Absent => {
                 self.doubts.remove(id);
-                if sighting.refused.is_none() {
+                if sighting.refused.is_none() && sighting.tree_asked.is_none() {
                     self.observed.sightings.remove(id);
                     return;
                 }

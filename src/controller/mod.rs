@@ -17,6 +17,7 @@ pub mod request;
 pub mod resolve;
 pub mod run;
 pub mod starts;
+pub mod twins;
 pub mod wake;
 pub mod watch;
 

@@ -146,15 +146,15 @@ impl Starts {
         }
     }
 
-    /// The next start, when there is room for one.
-    pub fn take_next(&mut self) -> Option<(Start, Ready)> {
-        if self.flying.len() >= FLYING_MAX {
-            return None;
-        }
-        let (start, ready) = self.queued.pop_front()?;
+    /// The next starts, as many as there is room for.
+    pub fn take_next(&mut self) -> Vec<(Start, Ready)> {
+        let room = FLYING_MAX.saturating_sub(self.flying.len()).min(self.queued.len());
         // What is at hand is gathered here and now, without asking anybody.
-        let ready = ready.unwrap_or_else(|| environment::gather(&start.spawn.launch));
-        Some((start, ready))
+        let gathered = |(start, ready): (Start, Option<Ready>)| {
+            let ready = ready.unwrap_or_else(|| environment::gather(&start.spawn.launch));
+            (start, ready)
+        };
+        self.queued.drain(..room).map(gathered).collect()
     }
 
     /// A start is under way.
@@ -246,13 +246,14 @@ mod tests {
         let plain = queue(&mut starts, &mut seen, false);
         let (answer, question) = asked();
         let number = gathers(&mut starts, question);
-        let (start, ready) = starts.take_next().expect("the plain one");
-        assert!(start.id == plain && ready.is_ok() && starts.take_next().is_none() && starts.has(&needy));
+        let (start, ready) = starts.take_next().pop().expect("the plain one");
+        assert!(start.id == plain && ready.is_ok() && starts.take_next().is_empty() && starts.has(&needy));
         answer.send(Err("no".to_owned())).expect("it is asked for");
         starts.gathered(&needy, number + 1);
-        assert!(starts.take_next().is_none(), "that was of another start");
+        assert!(starts.take_next().is_empty(), "that was of another start");
         starts.gathered(&needy, number);
-        assert_eq!(starts.take_next().map(|(start, ready)| (start.id, ready)), Some((needy, Err("no".to_owned()))));
+        let rest: Vec<_> = starts.take_next().into_iter().map(|(start, ready)| (start.id, ready)).collect();
+        assert_eq!(rest, [(needy, Err("no".to_owned()))]);
         assert!(starts.is_empty());
     }
 

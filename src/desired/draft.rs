@@ -169,6 +169,14 @@ impl Draft {
         self.bury(id, false);
     }
 
+    /// Removes an object with everything that runs for it, also what somebody else started.
+    pub fn remove_adopted(&mut self, id: &ObjectRef) {
+        self.bury(id, true);
+        if let Some(tombstone) = self.next.tombstones.get_mut(id) {
+            tombstone.ends_adopted = true;
+        }
+    }
+
     fn bury(&mut self, id: &ObjectRef, is_stopped: bool) {
         if let Some(old) = self.next.objects.remove(id) {
             let tombstone = StoredTombstone {

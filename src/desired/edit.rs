@@ -53,11 +53,22 @@ pub fn restart(base: &Stored, ids: &[ObjectRef], author: Author, attempts: LastA
     draft
 }
 
-/// Removes objects. What runs for them is stopped, or goes on as a stray when `keep_running` is set.
+/// What becomes of the processes of objects that are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Those that were started for them are stopped.
+    Stop,
+    /// Those that somebody else started, too.
+    StopAdopted,
+    /// All go on.
+    RunOn,
+}
+
+/// Removes objects.
 ///
 /// # Errors
 /// When a controller follows the file of one of them, and the file is there.
-pub fn delete(base: &Stored, ids: &[ObjectRef], keep_running: bool, author: Author) -> Result<Draft, Refusal> {
+pub fn delete(base: &Stored, ids: &[ObjectRef], fate: Fate, author: Author) -> Result<Draft, Refusal> {
     let followed = |id: &ObjectRef| {
         let object = base.objects.get(id)?;
         let source = &object.metadata.source;
@@ -71,7 +82,11 @@ pub fn delete(base: &Stored, ids: &[ObjectRef], keep_running: bool, author: Auth
     }
     let mut draft = Draft::of(base, Verb::Delete, author);
     for id in ids {
-        if keep_running { draft.release(id) } else { draft.remove(id) }
+        match fate {
+            Fate::Stop => draft.remove(id),
+            Fate::StopAdopted => draft.remove_adopted(id),
+            Fate::RunOn => draft.release(id),
+        }
     }
     Ok(draft)
 }

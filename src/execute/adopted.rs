@@ -9,9 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::engine::{ProcId, Revision};
-
-/// The name of the file.
-pub const FILE: &str = "adopted";
+use crate::observe::twins::ADOPTED_FILE;
 
 /// Writes it.
 ///
@@ -19,14 +17,14 @@ pub const FILE: &str = "adopted";
 /// When the folder cannot be written.
 pub fn write(folder: &Path, proc: &ProcId, revision: &Revision) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let fresh = folder.join(format!(".{FILE}.{}", std::process::id()));
+    let fresh = folder.join(format!(".{ADOPTED_FILE}.{}", std::process::id()));
     let text = format!(
         "setpoint-adopted 1\nboot={}\npid={}\nstarted={}\nrevision={revision}\n",
         proc.boot.as_str(),
         proc.pid,
         proc.started
     );
-    let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, folder.join(FILE)));
+    let written = std::fs::write(&fresh, text).and_then(|()| std::fs::rename(&fresh, folder.join(ADOPTED_FILE)));
     if written.is_err() {
         _ = std::fs::remove_file(&fresh);
     }

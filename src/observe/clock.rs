@@ -46,6 +46,15 @@ impl Clock {
     pub fn of_ticks(&self, ticks: u64) -> BootTime {
         BootTime::from_nanos(ticks.saturating_mul(1_000_000_000 / self.ticks_per_second.max(1)))
     }
+
+    /// The wall-clock time of a start time in clock ticks, by the second in which the system says that it booted: the
+    /// same whenever somebody asks.
+    #[must_use]
+    pub fn wall_of_ticks(&self, ticks: u64) -> Option<Timestamp> {
+        let stat = std::fs::read_to_string("/proc/stat").ok()?;
+        let seconds: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+        Some(Timestamp::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(self.of_ticks(ticks).nanos())))
+    }
 }
 
 /// Wall-clock time.

@@ -16,6 +16,7 @@ pub mod records;
 pub mod shims;
 pub mod table;
 pub mod tree;
+pub mod twins;
 pub mod usage;
 
 pub use clock::Clock;

@@ -141,6 +141,61 @@ fn read_whole(path: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a process can be somebody's start of a program at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Our user's, in our pid namespace, and not this program.
+    Ours,
+    /// Anybody else.
+    Other,
+}
+
+/// Whose a process is; `None` when it cannot be told, or it is gone.
+#[must_use]
+pub fn standing(pid: u32) -> Option<Standing> {
+    let status = read_whole(&format!("/proc/{pid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let own = rustix::process::geteuid().as_raw().to_string();
+    // Real and effective: one that runs with another's rights may not be signalled, and is not ours to count.
+    let mut uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().take(2);
+    if !uids.all(|uid| uid == own) {
+        return Some(Standing::Other);
+    }
+    let link = |pid: &str, what: &str| std::fs::read_link(format!("/proc/{pid}/{what}")).ok();
+    if link(&pid.to_string(), "ns/pid")? != link("self", "ns/pid")? {
+        return Some(Standing::Other);
+    }
+    let program =
+        |pid: &str| Some(link(pid, "exe")?.file_name()?.to_string_lossy().trim_end_matches(" (deleted)").to_owned());
+    let inode = |pid: &str| std::fs::metadata(format!("/proc/{pid}/exe")).ok().map(|meta| (meta.dev(), meta.ino()));
+    let (its, ours) = (pid.to_string(), "self");
+    // By its name, too: an older build of ours stands under the same one, replaced or in another folder.
+    let is_this = program(&its)? == program(ours)? || inode(&its)? == inode(ours)?;
+    Some(if is_this { Standing::Other } else { Standing::Ours })
+}
+
+/// Why processes may be hidden from us; `None` when none is.
+#[must_use]
+pub fn hiding() -> Option<std::sync::Arc<str>> {
+    if rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo");
+    let option = match &mounts {
+        Ok(mounts) => hidden_by(mounts)?,
+        Err(error) => return Some(format!("/proc/self/mountinfo cannot be read: {error}").into()),
+    };
+    Some(format!("/proc is mounted with {option}, so a process that counts may be hidden").into())
+}
+
+/// The option by which the `/proc` on top hides processes.
+fn hidden_by(mounts: &str) -> Option<&str> {
+    let is_proc = |line: &&str| line.split(' ').nth(4) == Some("/proc");
+    let options = mounts.lines().rfind(is_proc)?.split_once(" - ")?.1.split(' ').nth(2)?;
+    let option = options.split(',').find(|option| option.starts_with("hidepid="))?;
+    (!matches!(option, "hidepid=0" | "hidepid=off")).then_some(option)
+}
+
 /// Our own ancestors, nearest first: at most 64, so that a table that changes meanwhile cannot hold us.
 #[must_use]
 pub fn ancestors() -> Vec<Process> {
@@ -152,4 +207,25 @@ pub fn ancestors() -> Vec<Process> {
         found.push(process);
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proc_that_hides_processes_says_so() {
+        let plain = "22 28 0:21 / /sys rw - sysfs sysfs rw\n23 28 0:22 / /proc rw,nosuid - proc proc rw\n";
+        let line = |options: &str| format!("{plain}90 23 0:50 / /proc rw,relatime shared:9 - proc proc {options}\n");
+        assert_eq!(hidden_by(plain), None);
+        for (options, hides) in [
+            ("rw,hidepid=2", Some("hidepid=2")),
+            ("rw,gid=4,hidepid=invisible", Some("hidepid=invisible")),
+            ("rw,hidepid=off", None),
+            ("rw,hidepid=0", None),
+            ("rw", None),
+        ] {
+            assert_eq!(hidden_by(&line(options)), hides, "{options}");
+        }
+    }
 }

@@ -31,16 +31,21 @@ pub fn instances(home: &Home) -> io::Result<Vec<InstanceId>> {
     for kind in names(&home.root().join("records"))? {
         for name in names(&home.root().join("records").join(&kind))? {
             let Ok(object) = ObjectRef::new(&kind, &name) else { continue };
-            for cause in names(&home.records_of(&object))? {
-                if let Ok(cause) = cause.parse::<Cause>()
-                    && found.len() < INSTANCES_MAX
-                {
-                    found.push(InstanceId { object: object.clone(), cause });
-                }
-            }
+            let room = INSTANCES_MAX - found.len();
+            found.extend(instances_of(home, &object)?.into_iter().take(room));
         }
     }
     Ok(found)
+}
+
+/// Every instance of an object that ever had an attempt, or counted a process of somebody else.
+///
+/// # Errors
+/// When its folder is there and cannot be read.
+pub fn instances_of(home: &Home, object: &ObjectRef) -> io::Result<Vec<InstanceId>> {
+    let causes = names(&home.records_of(object))?;
+    let instance = |cause: Cause| InstanceId { object: object.clone(), cause };
+    Ok(causes.iter().filter_map(|cause| cause.parse().ok().map(instance)).collect())
 }
 
 fn names(folder: &Path) -> io::Result<Vec<String>> {

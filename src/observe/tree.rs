@@ -50,7 +50,9 @@ impl<'a> Families<'a> {
     }
 }
 
-fn member(process: &Process, boot: &BootId) -> Member {
+/// A process as a member of a tree.
+#[must_use]
+pub fn member(process: &Process, boot: &BootId) -> Member {
     let proc = ProcId { boot: boot.clone(), pid: process.pid, started: process.started };
     Member { proc, name: process.name.clone() }
 }

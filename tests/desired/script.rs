@@ -214,7 +214,7 @@ impl World {
                 None => return String::from("nothing to write\n"),
             },
             "restart" => edit::restart(&base, &ids, author, &attempts),
-            "delete" => match edit::delete(&base, &ids, words.contains(&"keep-running"), author) {
+            "delete" => match edit::delete(&base, &ids, fate(words), author) {
                 Ok(draft) => draft,
                 Err(refusal) => return format!("refused: {refusal}\n"),
             },
@@ -300,4 +300,12 @@ pub fn many(count: usize, folder: &Path, run: &str) -> Batch {
         first.spec["run"] = Value::from(run);
     }
     Batch { origins: vec![Origin::Folder { path: folder.to_path_buf(), set: None }], proposals }
+}
+
+fn fate(words: &[&str]) -> edit::Fate {
+    match (words.contains(&"keep-running"), words.contains(&"adopted")) {
+        (true, _) => edit::Fate::RunOn,
+        (false, true) => edit::Fate::StopAdopted,
+        (false, false) => edit::Fate::Stop,
+    }
 }

@@ -190,7 +190,9 @@ fn generations_and_tombstones_are_bounded() {
     locked.commit(changes.draft(Author::caller(), &|_| BTreeMap::new()).unwrap().unwrap()).unwrap();
     let ids: Vec<ObjectRef> = locked.base().objects.keys().cloned().collect();
     for part in ids.chunks(10) {
-        let draft = setpoint::desired::edit::delete(locked.base(), part, false, Author::caller()).unwrap();
+        let draft =
+            setpoint::desired::edit::delete(locked.base(), part, setpoint::desired::edit::Fate::Stop, Author::caller())
+                .unwrap();
         locked.commit(draft).unwrap();
     }
     let stored = world.store.read_current().unwrap();
