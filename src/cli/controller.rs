@@ -343,6 +343,13 @@ pub fn waiting(home: &Home) -> BTreeMap<String, String> {
     asked.and_then(|waiting| serde_json::from_value(waiting).ok()).unwrap_or_default()
 }
 
+/// What a running controller knows of items; nothing when none answers at once.
+#[must_use]
+pub fn items(home: &Home) -> Option<Value> {
+    let soon = Some(Duration::from_secs(1));
+    request::ask(&socket(home).ok()?, "controller.items", &json!({}), soon).ok()?
+}
+
 /// Has a running controller read everything again. False when none runs.
 ///
 /// # Errors

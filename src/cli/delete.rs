@@ -11,8 +11,8 @@ use super::{Failure, Global, Outcome, exit, facts};
 use crate::desired::edit::{self, Fate};
 use crate::desired::resolve::resolve;
 use crate::desired::{Author, Stored};
-use crate::engine::ObjectRef;
 use crate::engine::plan::{Action, Reason};
+use crate::engine::{InstanceId, ObjectRef};
 use crate::execute::adopted;
 use crate::home::Home;
 use crate::kind::units;
@@ -140,6 +140,19 @@ fn in_files(global: &Global, base: &Stored, wanted: BTreeSet<ObjectRef>) -> Resu
 }
 
 impl Names {
+    /// The words that mean one instance, as in `service/web/0`; and the rest, unless there is none.
+    pub(super) fn split(self) -> (Vec<InstanceId>, Option<Names>) {
+        let instance = |word: &String| {
+            let id: InstanceId = word.parse().ok()?;
+            let kind = crate::kind::find_spoken(id.object.kind()).map_or(id.object.kind(), |def| def.lower);
+            Some(InstanceId { object: ObjectRef::new(kind, id.object.name()).ok()?, ..id })
+        };
+        let instances: Vec<InstanceId> = self.names.iter().filter_map(instance).collect();
+        let names: Vec<String> = self.names.into_iter().filter(|word| instance(word).is_none()).collect();
+        let is_all = !instances.is_empty() && names.is_empty();
+        (instances, (!is_all).then_some(Names { names }))
+    }
+
     /// The objects meant: by name, or by `-l`.
     pub(super) fn resolve(&self, global: &Global, base: &Stored) -> Result<Vec<ObjectRef>, Failure> {
         match (self.names.is_empty(), global.selector.is_empty()) {

@@ -50,9 +50,15 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
     let mut text = String::new();
     // Writing into a String cannot fail.
     _ = writeln!(text, "{object}  {state}  {ready}/{all} ready");
-    _ = writeln!(text, "Why:  {}", why(home, facts, decision));
+    _ = writeln!(text, "Why:  {}", why(home, facts, object, decision));
     match facts.is_unsettled() && super::controller::is_absent(home) {
         true => text.push_str("Do:   setpoint controller start   (none runs, so nothing is started or stopped)\n"),
+        false if state == State::Ready && facts.decisions(object).any(|d| facts.adopted(&d.id).is_some()) => {
+            _ = writeln!(
+                text,
+                "Do:   nothing; what somebody else started ends by   setpoint delete {object} --adopted"
+            );
+        }
         false => _ = writeln!(text, "Do:   {}", advice(object, state)),
     }
     text.push('\n');
@@ -80,8 +86,8 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
     text
 }
 
-fn why(home: &Home, facts: &Facts, decision: Option<&Decision>) -> String {
-    let Some(decision) = decision else { return "no replica is wanted".to_owned() };
+fn why(home: &Home, facts: &Facts, object: &ObjectRef, decision: Option<&Decision>) -> String {
+    let Some(decision) = decision else { return facts.reason(object, None) };
     let mut text = decision.because.to_string();
     if let Some(next) = facts.next(decision) {
         _ = write!(text, "; next at {next}");

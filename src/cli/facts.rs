@@ -11,15 +11,16 @@ use serde_json::{Value, json};
 use super::{Failure, Global, exit};
 use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
-use crate::controller::twins;
+use crate::controller::{items, twins};
 use crate::desired::generation::{Stored, StoredObject};
 use crate::desired::{Store, parsed, resolve};
 use crate::engine::backoff::End;
 use crate::engine::converge::REFUSED_RETRY;
+use crate::engine::expand::{ForEach, Items};
 use crate::engine::observed::{Member, Twin};
 use crate::engine::plan::{Action, Decision, Reason};
 use crate::engine::{
-    Backoff, Coverage, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, Timestamp, reconcile,
+    Backoff, Coverage, Desired, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, Timestamp, reconcile,
 };
 use crate::home::Home;
 use crate::observe::{Clock, Look, ProcTable, clock};
@@ -69,11 +70,40 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let stored = Store::open(home).read_current().map_err(failed)?;
     let desired = parsed::to_engine(&stored, home.key());
     let (mut observed, backoff) = fresh(home, clock);
+    observed.items = known_items(home, &desired);
     twins::add(Look { home, clock, table: &ProcTable }, &desired, &mut observed);
     let now = clock.now();
     let mut plan = reconcile(&desired, &observed, &backoff, &now);
     add_waiting(home, &mut plan, &now);
     Ok(Facts { home: Some(home.clone()), stored, observed, backoff, plan, now })
+}
+
+/// What instances are made for, as the controller sees it; without one, what can be told by looking.
+fn known_items(home: &Home, desired: &Desired) -> BTreeMap<ObjectRef, Sight<Items>> {
+    let rules = items::rules(desired);
+    if rules.is_empty() {
+        return BTreeMap::new();
+    }
+    if let Some(answer) = super::controller::items(home) {
+        return items::from_json(&answer);
+    }
+    rules.into_iter().map(|(object, rule)| (object, look_for_items(&rule))).collect()
+}
+
+/// The items of a rule, without a controller.
+#[must_use]
+pub fn look_for_items(rule: &ForEach) -> Sight<Items> {
+    match rule {
+        ForEach::Glob(_) => match items::list(rule) {
+            Sight::Seen(listed) => Sight::Seen(Items { listed, gone: BTreeMap::new() }),
+            Sight::Absent => Sight::Absent,
+            Sight::Unreadable { why } => Sight::Unreadable { why },
+        },
+        ForEach::Command { .. } => {
+            let why = "its items come from a command, which only a controller runs, and none does";
+            Sight::Unreadable { why: why.into() }
+        }
+    }
 }
 
 /// What looks as if it were started at any moment may have been refused again and again, without a trace on a disk
@@ -129,7 +159,30 @@ impl Facts {
         let worst = self.decisions(object).max_by_key(|decision| (decision.state(), std::cmp::Reverse(&decision.id)));
         match worst {
             Some(decision) => (decision.state(), Some(decision)),
+            None if self.unknown_items(object).is_some() => (State::Unknown, None),
             None => (State::Stopped, None),
+        }
+    }
+
+    /// Why nobody knows what instances of an object are made for; nothing when it is known, or there is no such thing.
+    #[must_use]
+    pub fn unknown_items(&self, object: &ObjectRef) -> Option<String> {
+        self.stored.objects.get(object)?.spec.get("forEach")?;
+        match self.observed.items.get(object) {
+            Some(Sight::Seen(_)) => None,
+            Some(Sight::Unreadable { why }) => Some(why.to_string()),
+            Some(Sight::Absent) | None => Some("its items have not been listed yet".to_owned()),
+        }
+    }
+
+    /// Why an object is in its state.
+    #[must_use]
+    pub fn reason(&self, object: &ObjectRef, decision: Option<&Decision>) -> String {
+        let has_items = || self.stored.objects.get(object).is_some_and(|stored| stored.spec.get("forEach").is_some());
+        match decision {
+            Some(decision) => decision.because.to_string(),
+            None if has_items() => self.unknown_items(object).unwrap_or_else(|| "there is no item".to_owned()),
+            None => "no replica is wanted".to_owned(),
         }
     }
 
@@ -160,7 +213,7 @@ impl Facts {
         let (state, decision) = self.state(object);
         let next = decision.and_then(|decision| self.next(decision));
         let instances: Vec<Value> = self.decisions(object).map(|decision| self.instance_json(decision)).collect();
-        let reason = decision.map_or_else(|| "no replica is wanted".to_owned(), |d| d.because.to_string());
+        let reason = self.reason(object, decision);
         let status = json!({ "state": state.to_string(), "reason": reason, "next": next, "instances": instances });
         let Some(stored) = self.stored.objects.get(object) else {
             let kind = crate::kind::find_spoken(object.kind()).map_or(object.kind(), |def| def.kind);

@@ -106,7 +106,8 @@ pub fn table(facts: &Facts, objects: &[ObjectRef], is_wide: bool) -> String {
         let first = facts.decisions(object).find_map(|d| pid(&d.id).map(|pid| (d.id.clone(), pid)));
         let restarts: u32 = facts.decisions(object).map(|d| restarts(facts, &d.id)).sum();
         let why = match (state, decision) {
-            (State::Ready, _) | (_, None) => String::new(),
+            (State::Ready, _) => String::new(),
+            (_, None) => facts.unknown_items(object).map_or_else(String::new, |why| short(&why)),
             (_, Some(decision)) => short(&decision.because.to_string()),
         };
         let pid = first.as_ref().filter(|(_, pid)| *pid > 0).map_or_else(|| "-".to_owned(), |(_, pid)| pid.to_string());

@@ -64,6 +64,7 @@ pub struct Core {
     pub(super) resolver: Resolver,
     pub(super) questions: Questions,
     pub(super) twins: Twins,
+    pub(super) item_rules: super::items::Rules,
     /// Attempts that were asked to stop: if one is lost on the way, that is no crash.
     pub(super) ending: BTreeMap<InstanceId, u32>,
     /// Instances to look at again, with when and how often that was tried.
@@ -122,6 +123,7 @@ impl Core {
             starts: Starts::default(),
             resolver: Resolver::default(),
             twins: Twins::default(),
+            item_rules: BTreeMap::new(),
             ending: BTreeMap::new(),
             doubts: BTreeMap::new(),
             relist_at: BootTime::default(),
@@ -136,6 +138,7 @@ impl Core {
         core.look_everywhere();
         core.keep_benefit();
         core.questions.choose(&core.desired);
+        core.item_rules_changed();
         core.rules_changed();
         Ok(core)
     }
@@ -157,6 +160,7 @@ impl Core {
                 self.desired = self.parsed.to_engine(&self.stored, self.home.key());
                 self.starts.forget_queued(&mut self.observed);
                 self.questions.choose(&self.desired);
+                self.item_rules_changed();
                 self.rules_changed();
                 crate::execute::limits::trim_memory();
             }
@@ -171,6 +175,7 @@ impl Core {
         for _ in 0..PASSES_MAX {
             let now = self.clock.now();
             self.look_again(&now);
+            self.note_gone(&now);
             self.look_for_twins(&now);
             let plan = self.decide(&now);
             let is_more = self.act(&plan, &now);
@@ -215,7 +220,8 @@ impl Core {
     /// True when nothing is under way and nothing is to be done.
     #[must_use]
     pub fn is_calm(&self) -> bool {
-        self.starts.is_empty() && self.plan.decisions.iter().all(|decision| decision.action.is_none())
+        let is_quiet = self.plan.decisions.iter().all(|decision| decision.action.is_none());
+        self.starts.is_empty() && is_quiet && !self.awaits_items()
     }
 
     /// Stops everything, without changing what is desired.

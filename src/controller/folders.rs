@@ -45,6 +45,8 @@ pub enum Note {
     Desired,
     /// A person should know.
     Problem(String),
+    /// The items of an object are others.
+    Items(super::items::News),
 }
 
 enum Hint {

@@ -8,6 +8,7 @@ pub mod act;
 pub mod core;
 pub mod folders;
 pub mod health;
+pub mod items;
 pub mod journal;
 pub mod log;
 pub mod look;

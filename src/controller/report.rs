@@ -26,7 +26,9 @@ impl Core {
             let old = before.next_if(|old| old.id == decision.id);
             // What a controller finds running when it starts is as it was: no news.
             let is_found = old.is_none() && decision.because == Reason::Healthy;
-            if !is_found && old.is_none_or(|old| is_news(old, decision)) {
+            // Nor is that a list has not come yet; it is on its way.
+            let is_pending = matches!(decision.because, Reason::Blind { .. }) && self.is_pending(&decision.id.object);
+            if !is_found && !is_pending && old.is_none_or(|old| is_news(old, decision)) {
                 news.push(decision.clone());
             }
         }

@@ -43,6 +43,8 @@ pub enum Ask {
     Status,
     /// What do your probes say?
     Health,
+    /// What are instances made for?
+    Items,
     /// Read the desired state and the folders again.
     Reload,
     /// End; with `all`, stop everything first.
@@ -152,6 +154,7 @@ async fn answer(line: &[u8], requests: &mpsc::Sender<Request>) -> Reply {
         "ping" => Ask::Ping,
         "controller.status" => Ask::Status,
         "controller.health" => Ask::Health,
+        "controller.items" => Ask::Items,
         "controller.reload" => Ask::Reload,
         "controller.stop" => Ask::Stop { all: call.params.get("all").and_then(Value::as_bool).unwrap_or(false) },
         other => return refused(id, -32601, &format!("there is no method `{other}`")),

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::core::Core;
 use super::folders::{self, Note};
+use super::items;
 use super::log;
 use super::report::{Status, replace, rfc3339};
 use super::request::{self, Ask, Request};
@@ -26,6 +27,9 @@ use crate::observe::{clock, readable};
 
 /// Answers of starts that need no decision are gathered for this long.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// A controller that begins waits this long for the first list of what its instances are made for.
+const FIRST_ITEMS: Duration = Duration::from_millis(250);
 
 /// `state.json` is written at most this often.
 const STATE_EVERY: Duration = Duration::from_millis(500);
@@ -133,6 +137,7 @@ struct Life {
     core: Core,
     home: Home,
     folders: folders::Worker,
+    items: items::Worker,
     status: Status,
     wake: Wake,
     state_due: Option<BootTime>,
@@ -150,15 +155,18 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let core = Core::new(home.clone(), nofile_soft, telling)?;
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
+    let items = items::Worker::new(noting.clone());
     let folders = folders::Worker::start(home.clone(), std::mem::take(&mut options.folders), noting)?;
     let status = first_status(named);
     let wake = Wake::new()?;
     let readable = readable::register(core.watch_fd()?)?;
     let due = readable::register(wake.fd()?)?;
     let (home, stop_answers) = (home.clone(), Vec::new());
-    let mut life = Life { core, home, folders, status, wake, state_due: None, stop_answers, is_ending: false };
+    let mut life = Life { core, home, folders, items, status, wake, state_due: None, stop_answers, is_ending: false };
     tracing::info!(pid = life.status.pid, home = %life.home.root().display(), "controller started");
     life.beat();
+    life.follow();
+    life.await_items(&mut notes).await;
     let mut wake_at = life.core.settle();
     if let Some(mut ready) = options.ready.take() {
         // Whoever waited for this may have gone; that is no reason not to work.
@@ -228,6 +236,28 @@ fn first_status(folders: Vec<String>) -> Status {
 }
 
 impl Life {
+    /// Reads the desired state again.
+    fn refresh(&mut self) {
+        let before = self.core.generation();
+        self.core.refresh();
+        if self.core.generation() != before {
+            self.follow();
+        }
+    }
+
+    fn follow(&mut self) {
+        self.items.follow(self.core.item_rules().clone());
+    }
+
+    /// Gives the first lists a moment, so that what runs for an item is not called unknown at every start.
+    async fn await_items(&mut self, notes: &mut mpsc::UnboundedReceiver<Note>) {
+        let until = tokio::time::Instant::now() + FIRST_ITEMS;
+        while self.core.awaits_items() {
+            let Ok(Some(note)) = tokio::time::timeout_at(until, notes.recv()).await else { return };
+            self.note(note);
+        }
+    }
+
     fn is_over(&self, is_once: bool) -> bool {
         let is_stopped = self.is_ending && (!self.core.is_draining() || self.core.is_drained());
         is_stopped || (is_once && self.core.is_calm())
@@ -282,9 +312,11 @@ impl Life {
                 _ = answer.send(serde_json::to_value(&self.status).unwrap_or_default());
             }
             Ask::Health => _ = answer.send(self.core.health()),
+            Ask::Items => _ = answer.send(self.core.items_json()),
             Ask::Reload => {
-                self.core.refresh();
+                self.refresh();
                 self.folders.look();
+                self.items.look();
                 _ = answer.send(json!({ "generation": self.core.generation(), "ending": self.is_ending }));
             }
             Ask::Stop { all } => {
@@ -299,7 +331,8 @@ impl Life {
 
     fn note(&mut self, note: Note) {
         match note {
-            Note::Desired => self.core.refresh(),
+            Note::Desired => self.refresh(),
+            Note::Items(news) => self.core.take_items(news),
             Note::Problem(text) => self.core.note_problem(text),
         }
     }
@@ -314,8 +347,9 @@ impl Life {
             Some(Signalled::End) => self.is_ending = true,
             Some(Signalled::Reload) => {
                 tracing::info!("reading everything again");
-                self.core.refresh();
+                self.refresh();
                 self.folders.look();
+                self.items.look();
             }
             None => {}
         }

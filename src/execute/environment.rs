@@ -129,6 +129,12 @@ fn value_of(value: &EnvValue, dir: &Path) -> Result<OsString, String> {
     }
 }
 
+/// The base, for who the controller is.
+#[must_use]
+pub fn own_base() -> BTreeMap<OsString, OsString> {
+    base(&Somebody::default(), false)
+}
+
 /// The base, for `somebody`. What it says of a user is never said of another one.
 fn base(somebody: &Somebody, is_other: bool) -> BTreeMap<OsString, OsString> {
     let taken = BASE.iter().filter(|name| !is_other || !PERSONAL.contains(name));

@@ -8,6 +8,7 @@
 //! [`Backoff`]: crate::engine::Backoff
 
 pub mod clock;
+pub mod items;
 pub mod machine;
 pub mod portable;
 pub mod proc;
