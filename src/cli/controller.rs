@@ -47,7 +47,13 @@ struct RunArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     /// In the foreground, until INT or TERM; services run on
-    Run(RunArgs),
+    Run {
+        #[command(flatten)]
+        run: RunArgs,
+        /// Take the place of a controller that was started in the background
+        #[arg(long)]
+        replace: bool,
+    },
     /// In the background
     Start {
         #[command(flatten)]
@@ -86,8 +92,9 @@ enum Verb {
 /// # Errors
 /// When a controller cannot run, start or be asked.
 pub fn run(global: &Global, args: Args) -> Outcome {
-    match args.verb.unwrap_or(Verb::Run(args.run)) {
-        Verb::Run(run) | Verb::Start { run, foreground: true } => foreground(global, &run),
+    match args.verb.unwrap_or(Verb::Run { run: args.run, replace: false }) {
+        Verb::Run { run, replace } => foreground(global, &run, replace),
+        Verb::Start { run, foreground: true } => foreground(global, &run, false),
         Verb::Start { run, foreground: false } => start(global, &run.folders),
         Verb::Stop { all } => stop(global, all),
         Verb::Restart(run) => {
@@ -128,7 +135,7 @@ pub fn refuse_under_shim() -> Result<(), Failure> {
     Err(Failure::new(exit::NO_CONTROLLER, text))
 }
 
-fn foreground(global: &Global, args: &RunArgs) -> Outcome {
+fn foreground(global: &Global, args: &RunArgs, replace: bool) -> Outcome {
     refuse_under_shim()?;
     if MARKERS.iter().skip(1).any(|name| std::env::var_os(name).is_some()) {
         // Started from what a service left in an environment: begin anew without it.
@@ -152,18 +159,35 @@ fn foreground(global: &Global, args: &RunArgs) -> Outcome {
         release_stdout();
         copy.map(File::from)
     });
+    if replace {
+        replace_background(&open(global)?)?;
+    }
     live(global, args, !is_background, ready.flatten()).map(|_| exit::OK)
+}
+
+/// Ends a controller that nobody would start again. One in a foreground is somebody's.
+fn replace_background(home: &Home) -> Result<(), Failure> {
+    let pid = ping(home)?.and_then(|pid| u32::try_from(pid).ok());
+    let environ = pid.and_then(|pid| ProcTable.environ(pid)).unwrap_or_default();
+    let is_it = |entry: &[u8]| entry.strip_prefix(BACKGROUND.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+    if environ.split(|byte| *byte == 0).any(is_it) {
+        end(home)?;
+    }
+    Ok(())
 }
 
 /// As the first process of a container: everything is done by forks of it, which come back here with their role.
 fn as_process_1(global: &Global, args: &RunArgs) -> Outcome {
     let failed = |error| Failure::new(exit::FAILED, format!("signals cannot be taken: {error}"));
     match first::live().map_err(failed)? {
-        Role::Controller { ready } => live(global, args, true, Some(ready)).map(|left| match left {
-            Left::Stopped => exit::OK,
-            // Whoever ended it wanted another one: the container would end with it.
-            Left::Running => exit::INTERRUPTED,
-        }),
+        Role::Controller { ready } => {
+            replace_background(&open(global)?)?;
+            live(global, args, true, Some(ready)).map(|left| match left {
+                Left::Stopped => exit::OK,
+                // Whoever ended it wanted another one: the container would end with it.
+                Left::Running => exit::INTERRUPTED,
+            })
+        }
         Role::Stopper => stop_all(global, &open(global)?),
         Role::Over { code } => Ok(code),
     }

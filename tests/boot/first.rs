@@ -135,6 +135,13 @@ fn stop_from_inside_is_another_controller_and_stop_all_is_the_end() {
     assert_eq!(container.run(&["controller", "stop"]).code, 0);
     container.answers(Some(controller));
     assert!(processes::is_alive(web));
+    // One that is started beside it makes way in the end.
+    container.run(&["controller", "restart"]);
+    world.until("the controller of process 1 is back", || {
+        let environ = std::fs::read(format!("/proc/{}/environ", container.answers(None).pid)).unwrap_or_default();
+        !environ.is_empty() && !String::from_utf8_lossy(&environ).contains("SETPOINT_BACKGROUND=")
+    });
+    assert!(processes::is_alive(web));
     // Its end may come before its words have left the container.
     container.run(&["controller", "stop", "--all"]);
     assert_eq!(container.end(), 0);

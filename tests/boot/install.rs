@@ -277,7 +277,7 @@ fn a_controller_that_runs_is_replaced_and_its_folders_and_services_stay() {
         assert_eq!(said.code, code, "{said:?}");
         let unit = std::fs::read_to_string(machine.unit()).expect("a unit");
         let folder = machine.world.root().join("manifests");
-        assert!(unit.contains(&format!("controller run -f {}\n", folder.display())), "{unit}");
+        assert!(unit.contains(&format!("controller run --replace -f {}\n", folder.display())), "{unit}");
         match code {
             0 => assert_eq!(pid(), None, "the old one would keep the system's own from running"),
             _ => assert!(pid().is_some_and(|pid| pid != before), "nobody is there in its stead"),
@@ -322,7 +322,8 @@ fn an_agent_is_a_property_list_with_every_word_in_its_place() {
         let agent = value.as_dictionary().expect("a dictionary");
         let words = agent["ProgramArguments"].as_array().expect("a list").iter().filter_map(plist::Value::as_string);
         let folder = world.root().join("manifests").display().to_string();
-        let expected = [env!("CARGO_BIN_EXE_setpoint"), "--home", home, "controller", "run", "-f", &folder];
+        let expected =
+            [env!("CARGO_BIN_EXE_setpoint"), "--home", home, "controller", "run", "--replace", "-f", &folder];
         assert_eq!(words.collect::<Vec<_>>(), expected);
         for key in ["RunAtLoad", "KeepAlive", "AbandonProcessGroup"] {
             assert_eq!(agent[key].as_boolean(), Some(true), "{key}");
@@ -346,7 +347,7 @@ fn a_unit_reads_as_it_should() {
 
         [Service]
         Type=notify
-        ExecStart=SETPOINT controller run
+        ExecStart=SETPOINT controller run --replace
         ExecReload=/bin/kill -HUP $MAINPID
         # Services outlast the controller, but not the machine: then each is stopped with its grace.
         ExecStop=-/bin/sh -c "test \"$$(systemctl --user is-system-running)\" != stopping || exec \"$$0\" \"$$@\"" SETPOINT controller stop --all
@@ -429,4 +430,28 @@ fn whoever_waits_is_told_that_it_answers() {
         assert_eq!(world.run(&["controller", "stop"]).code, 0);
         assert!(controller.wait().expect("its end").success());
     }
+}
+
+#[test]
+fn the_systems_own_replaces_one_in_the_background_and_no_other() {
+    let world = World::new();
+    world.write("web.yaml", &service("web", "sleep 1001", ""));
+    world.apply();
+    let web = world.ready("web/0");
+    let background = world.controller();
+    let run = || {
+        let mut command = world.command(&["controller", "run", "--replace"]);
+        command.stderr(std::process::Stdio::piped()).spawn().expect("a controller")
+    };
+    let mut own = run();
+    world.until("it has taken its place", || {
+        !processes::is_alive(background) && world.run(&["controller", "status"]).code == 0
+    });
+    assert_eq!(world.controller().pid, own.id());
+    let second = run().wait_with_output().expect("its end");
+    assert_eq!(second.status.code(), Some(5), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(world.controller().pid, own.id());
+    assert_eq!(world.ready("web/0"), web);
+    assert_eq!(world.run(&["controller", "stop"]).code, 0);
+    assert!(own.wait().expect("its end").success());
 }

@@ -106,14 +106,19 @@ impl Unit {
         std::iter::once(self.program.as_str()).chain(home).chain(["controller"]).collect()
     }
 
-    fn words(&self, verb: &'static str) -> Vec<&str> {
+    fn words(&self, verb: &[&'static str]) -> Vec<&str> {
         let folders = self.folders.iter().flat_map(|folder| ["-f", folder.as_str()]);
-        self.stem().into_iter().chain([verb]).chain(folders).collect()
+        self.stem().into_iter().chain(verb.iter().copied()).chain(folders).collect()
+    }
+
+    /// The controller as the system runs it: one that somebody started meanwhile makes way.
+    fn run_words(&self) -> Vec<&str> {
+        self.words(&["run", "--replace"])
     }
 
     /// What a person types who has no such system.
     pub fn by_hand(&self) -> String {
-        self.words("start").into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+        self.words(&["start"]).into_iter().map(quoted).collect::<Vec<_>>().join(" ")
     }
 
     /// The text of the file.
@@ -161,14 +166,14 @@ impl Unit {
              [Install]\n\
              WantedBy={target}\n",
             name = self.name(System::Systemd),
-            start = line(&self.words("run")),
+            start = line(&self.run_words()),
             script = word_of_unit(&script, "$$"),
             stop = line(&stop),
         )
     }
 
     fn plist(&self) -> String {
-        let words: String = self.words("run").iter().map(|word| format!("    {}\n", element("string", word))).collect();
+        let words: String = self.run_words().iter().map(|word| format!("    {}\n", element("string", word))).collect();
         let pair = |(name, value): &(&str, String)| {
             format!("    {}\n    {}\n", element("key", name), element("string", value))
         };
