@@ -14,6 +14,8 @@ mod first;
 mod install;
 #[path = "hostile/processes.rs"]
 mod processes;
+#[path = "boot/systemd.rs"]
+mod systemd;
 #[path = "boot/top.rs"]
 mod top;
 #[allow(dead_code, reason = "most of what happens here is seen from outside")]
