@@ -20,6 +20,7 @@ const VERBS: &[(&str, &str)] = &[
     ("edit", "edit its file, then setpoint apply -f FILE; setpoint describe NAME names the file"),
     ("enable", "setpoint resume NAME"),
     ("enter", "setpoint describe NAME names its process"),
+    ("install", "setpoint controller install has the system start the controller"),
     ("journal", "setpoint logs NAME"),
     ("kill", "setpoint restart NAME, or setpoint pause NAME to keep it down"),
     ("list", "setpoint get"),
@@ -37,6 +38,7 @@ const VERBS: &[(&str, &str)] = &[
     ("shutdown", "setpoint controller stop --all"),
     ("status", "setpoint get, setpoint describe NAME, or setpoint controller status"),
     ("tail", "setpoint logs NAME -f"),
+    ("uninstall", "setpoint controller uninstall"),
     ("up", "setpoint apply -f FILE"),
     ("update", "setpoint apply -f FILE"),
 ];

@@ -51,6 +51,8 @@ pub fn live() -> io::Result<Role> {
         First { signals, controller: None, stopper: None, ending: None, quick: 0, start_at: 0, is_proven: false };
     loop {
         if let Some(role) = first.start_due() {
+            // A terminal's Ctrl-C is for process 1 alone.
+            _ = rustix::process::setpgid(None, None);
             sys::unblock_signals();
             return Ok(role);
         }
@@ -108,8 +110,6 @@ impl First {
             .and_then(|pipe| sys::fork().map(|side| (pipe, side)));
         match forked {
             Ok(((_, ready), Side::Child)) => {
-                // A terminal's Ctrl-C is for process 1 alone.
-                _ = rustix::process::setpgid(None, None);
                 return Some(Role::Controller { ready: File::from(ready) });
             }
             Ok(((answer, _), Side::Parent(pid))) => {

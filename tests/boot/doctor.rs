@@ -167,6 +167,19 @@ fn it_says_that_the_disk_is_full_read_only_or_in_memory_and_who_is_hidden() {
 }
 
 #[test]
+fn it_says_when_it_is_called_from_inside_of_a_service() {
+    let world = World::new();
+    let out = world.root().join("out");
+    let line =
+        format!("'{}' doctor -o json > '{1}.new'; mv '{1}.new' '{1}'", env!("CARGO_BIN_EXE_setpoint"), out.display());
+    world.write("web.yaml", &service("web", &format!("\"{line}; exec sleep 1001\""), ""));
+    world.apply();
+    world.until("it has looked", || out.exists());
+    let said = Said { code: 0, out: std::fs::read_to_string(&out).expect("findings"), err: String::new() };
+    assert_found(&said, "inside", "note", "from inside service/web/0", "terminal");
+}
+
+#[test]
 fn a_container_needs_nothing_to_start_it() {
     let world = World::new();
     let Some(container) = Container::start(&world, &["controller", "run"]) else { return };
