@@ -1,6 +1,6 @@
 //! `setpoint controller install`: has the system start the controller, at login or with the machine.
 //!
-//! In: a home and its live folders. Out: a unit or agent, started. Not here: its text ([`unit`]).
+//! In: a home and its live folders. Out: a unit or agent, started. Not here: its text ([`mod@unit`]).
 //! The surprise: a controller that runs already is replaced by the system's own, and services run on. When the system
 //! has no such program, or that fails, the file is written all the same, and the line to type instead is printed.
 
