@@ -6,119 +6,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::backoff::{End, Standing, fold};
 use super::converge::{Facts, ITEM_GONE_AFTER, REFUSED_RETRY, is_restart_asked, standing};
 use super::desired::{Coverage, Object, RevisionMatch, Spec};
 use super::expand::{Need, Until, Up};
-use super::live::STOP_BEGINS_WITHIN;
+use super::live::{KILL_AGAIN, STOP_BEGINS_WITHIN};
+use super::mutant::Mutant;
 use super::name::InstanceId;
 use super::needs::{self, Dependents};
-use super::observed::{Alive, Phase, Sight, Sighting, Twin};
+use super::observed::{Alive, Member, Phase, Sight, Sighting, Twin};
 use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule, Told};
 use super::probe::Readiness;
 use super::roll::is_done;
-
-/// A rule of the engine that a test switches off, and at the same time the audit rule that notices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mutant {
-    /// Nothing is switched off.
-    None,
-    /// Every instance gets exactly one decision, in order.
-    ForgetDecision,
-    /// Nothing is started beside what is left of it.
-    SpawnBesideLingering,
-    /// Unreadable is not gone.
-    UnreadableIsGone,
-    /// Not listed in a partial listing is not gone.
-    UnlistedIsGone,
-    /// Nothing that no object and no tombstone explains is ended.
-    KillStrays,
-    /// Nothing is ended for its object's absence unless the whole desired state was read.
-    PruneOnPartial,
-    /// Only what was seen is signalled.
-    KillsAnother,
-    /// No start comes sooner than its backoff says.
-    NoBackoff,
-    /// The streak is carried from attempt to attempt.
-    StreakForgotten,
-    /// Attempt numbers grow by one.
-    SameAttempt,
-    /// What crashed too often is not started.
-    NeverGivesUp,
-    /// What is paused is not started.
-    IgnorePause,
-    /// What is complete is not started.
-    CompletedAgain,
-    /// A lost attempt is recorded before its successor starts.
-    LostIsSkipped,
-    /// A start that came to nothing is not repeated at once.
-    RefusedAgain,
-    /// Healthy instances are replaced one at a time.
-    RollAllAtOnce,
-    /// A crash of the new revision halts the roll.
-    RollOverCrash,
-    /// Whoever waits for a time is woken by then.
-    ForgetWake,
-    /// A restart that was asked for happens once.
-    RestartForEver,
-    /// A revision of an unknown rule counts as unchanged.
-    ForeignIsChanged,
-    /// What is as it should be is left alone.
-    PolicyAgain,
-    /// A shim is given time to begin a stop.
-    ImpatientWithShim,
-    /// KILL comes after the grace.
-    NoGrace,
-    /// A plan is bounded.
-    UnboundedPlan,
-    /// What has a readiness probe is ready by its word only.
-    ReadyUnproven,
-    /// Evidence older than a process does not judge it.
-    OldEvidence,
-    /// Nothing starts before what it needs.
-    IgnoreNeeds,
-    /// Nothing stops before what needs it, when both are to stop.
-    StopNeedsFirst,
-    /// Nothing is started where a process of somebody else may count as it.
-    SpawnBesideTwin,
-    /// A process of somebody else is touched by a person's explicit word only.
-    KillAdopted,
-    /// Items that are not known are not gone.
-    ItemsUnknown,
-    /// An item is gone when it stays away.
-    ItemGoneAtOnce,
-}
-
-impl Mutant {
-    /// Every mutant, [`Mutant::None`] left out.
-    pub const ALL: &[Mutant] = &[
-        Mutant::ForgetDecision,
-        Mutant::SpawnBesideLingering,
-        Mutant::UnreadableIsGone,
-        Mutant::UnlistedIsGone,
-        Mutant::KillStrays,
-        Mutant::PruneOnPartial,
-        Mutant::KillsAnother,
-        Mutant::NoBackoff,
-        Mutant::StreakForgotten,
-        Mutant::SameAttempt,
-        Mutant::NeverGivesUp,
-        Mutant::IgnorePause,
-        Mutant::CompletedAgain,
-        Mutant::LostIsSkipped,
-        Mutant::RefusedAgain,
-        Mutant::RollAllAtOnce,
-        Mutant::RollOverCrash,
-        Mutant::ForgetWake,
-        Mutant::RestartForEver,
-        Mutant::ForeignIsChanged,
-        Mutant::PolicyAgain,
-        Mutant::ImpatientWithShim,
-        Mutant::NoGrace,
-        Mutant::UnboundedPlan,
-    ];
-}
+use super::time::BootTime;
 
 /// A rule that a plan breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +64,7 @@ pub fn audit(plan: &Plan, facts: &Facts<'_>) -> Vec<Violation> {
             dependents: &dependents,
             sighting: facts.observed.sightings.get(&decision.id),
         };
-        if let Some(rule) = view.broken_rule(plan) {
+        if let Some(rule) = view.broken_rule().or_else(|| view.unwoken(plan)) {
             found.push(Violation { rule, id: Some(decision.id.clone()) });
         }
     }
@@ -206,7 +108,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn broken_rule(&self, plan: &Plan) -> Option<Mutant> {
+    fn broken_rule(&self) -> Option<Mutant> {
         match &self.decision.action {
             Some(Action::Spawn(spawn)) => self.spawn(spawn),
             Some(Action::Stop { shim, policy: _, failing: _ }) => {
@@ -217,13 +119,7 @@ impl View<'_> {
                 self.touch(|alive| alive.shim == *shim).or(is_same.then_some(Mutant::PolicyAgain))
             }
             Some(Action::Adopt { .. }) => self.blind_spawn(),
-            Some(Action::EndTree { tree, signal: _ }) if self.is_stranger() => {
-                let stone = self.facts.desired.tombstones.get(&self.decision.id.object);
-                let is_said = self.object.is_none() && stone.is_some_and(|stone| stone.ends_adopted);
-                let twin = self.sighting.map(|sighting| &sighting.twin);
-                let is_it = matches!(twin, Some(Twin::One(adopted)) if **tree == [adopted.member.clone()]);
-                (!(is_said && is_it)).then_some(Mutant::KillAdopted)
-            }
+            Some(Action::EndTree { tree, signal }) if self.is_stranger() => self.end_stranger(tree, *signal),
             Some(Action::EndTree { tree, signal }) => {
                 let is_its =
                     |alive: &Alive| tree.iter().all(|member| alive.tree.contains(member) || member.proc == alive.shim);
@@ -234,8 +130,23 @@ impl View<'_> {
                 let is_open = last.is_some_and(|last| last.number == *attempt && last.end == End::Open);
                 if is_open { self.blind_spawn() } else { Some(Mutant::LostIsSkipped) }
             }
-            None => self.wait(plan),
+            None => self.idle(),
         }
+    }
+
+    /// A process of somebody else is ended by a person's word, and by the stop rule of what it counted as.
+    fn end_stranger(&self, tree: &[Member], signal: i32) -> Option<Mutant> {
+        let stone = self.facts.desired.tombstones.get(&self.decision.id.object);
+        let stone = stone.filter(|stone| self.object.is_none() && stone.ends_adopted);
+        let twin = self.sighting.map(|sighting| &sighting.twin);
+        let is_it = matches!(twin, Some(Twin::One(adopted)) if *tree == [adopted.member.clone()]);
+        let (Some(stone), true) = (stone, is_it) else { return Some(Mutant::KillAdopted) };
+        if self.facts.desired.coverage != Coverage::Whole {
+            return Some(Mutant::PruneOnPartial);
+        }
+        let asked = self.sighting.and_then(|sighting| sighting.tree_asked);
+        let is_over = asked.is_some_and(|asked| self.facts.now.boot >= asked.after(stone.policy.stop.grace));
+        (signal == StopRule::KILL && !is_over).then_some(Mutant::NoGrace)
     }
 
     /// True when nothing of ours is there, and a process of somebody else may be.
@@ -302,6 +213,9 @@ impl View<'_> {
 
     /// True when every instance of what is needed is as far as it has to be.
     fn is_met(&self, need: &Need) -> bool {
+        let Some(object) = self.facts.desired.objects.get(&need.object) else { return false };
+        let pause = object.overrides.paused.as_ref();
+        let is_paused = pause.is_some_and(|pause| pause.until.is_none_or(|until| self.facts.now.wall < until));
         let of_it = |id: &InstanceId| id.object == need.object;
         let mut instances = self.ups.iter().filter(|(id, _)| of_it(id)).peekable();
         instances.peek().is_some()
@@ -313,13 +227,17 @@ impl View<'_> {
                     (said, _) => said,
                 };
                 match (until, sighting.map(|s| &s.sight)) {
-                    (Until::Started | Until::Usable, Some(Sight::Seen(alive))) => alive.phase == Phase::Running,
-                    (Until::Ready, Some(Sight::Seen(_))) => is_ready(self.facts, id, up, false),
+                    (Until::Started | Until::Usable | Until::Ready, Some(Sight::Seen(alive))) => {
+                        let is_leaving = is_paused || sighting.is_some_and(|s| s.stop_asked.is_some());
+                        let is_far = until != Until::Ready || is_ready(self.facts, id, up, Trust::Proof);
+                        alive.phase == Phase::Running && !is_leaving && is_far
+                    }
                     (Until::Started | Until::Usable | Until::Ready, _) => stranger,
                     (Until::Done, Some(Sight::Seen(_) | Sight::Unreadable { .. })) => false,
                     (Until::Done, Some(Sight::Absent) | None) => self.facts.backoff.0.get(id).is_some_and(|last| {
-                        matches!(&last.end, End::Ended { exit, .. } if exit.is_ok())
-                            && last.boot_id == self.facts.now.boot_id
+                        let is_well = matches!(&last.end, End::Ended { exit, asked: false, .. } if exit.is_ok());
+                        let is_current = standing(object, &id.cause, last, self.facts.now) != Standing::Foreign;
+                        is_well && is_current && last.boot_id == self.facts.now.boot_id
                     }),
                 }
             })
@@ -382,36 +300,72 @@ impl View<'_> {
         if alive.phase != Phase::Lingering && !is_waited {
             return Some(Mutant::ImpatientWithShim);
         }
-        let grace =
-            match (self.object.map(|object| &object.spec), self.facts.desired.tombstones.get(&self.decision.id.object))
-            {
-                (Some(Spec::Known(kind)), _) => kind.policy().stop.grace,
-                (_, Some(stone)) => stone.policy.stop.grace,
-                (Some(Spec::Opaque { .. }) | None, None) => return Some(Mutant::KillStrays),
-            };
+        let Some(grace) = self.grace() else { return Some(Mutant::KillStrays) };
         let is_over = sighting.tree_asked.is_some_and(|asked| now >= asked.after(grace));
         let is_kill = signal == StopRule::KILL;
         (is_kill && !is_over && !alive.tree.is_empty()).then_some(Mutant::NoGrace)
     }
 
+    /// Nothing is done: what counts as ready is.
+    fn idle(&self) -> Option<Mutant> {
+        let is_healthy = matches!(self.decision.because, Reason::Healthy | Reason::RollWaits);
+        let is_ready = || self.up.is_none_or(|up| is_ready(self.facts, &self.decision.id, up, Trust::Benefit));
+        (is_healthy && !is_ready()).then_some(Mutant::ReadyUnproven)
+    }
+
     /// A wait for a moment needs a wake-up by then.
-    fn wait(&self, plan: &Plan) -> Option<Mutant> {
-        let moment = match &self.decision.because {
-            Reason::Healthy | Reason::RollWaits => {
-                let is_ready = self.up.is_none_or(|up| is_ready(self.facts, &self.decision.id, up, true));
-                return (!is_ready).then_some(Mutant::ReadyUnproven);
-            }
-            Reason::ItemGone { until } => *until,
-            Reason::NotReadyYet { at } => *at,
-            Reason::BackingOff { until, .. } | Reason::Refused { until, .. } => *until,
-            _ => return None,
-        };
-        let is_waiting_for_time = match self.sighting.map(|s| &s.sight) {
+    fn unwoken(&self, plan: &Plan) -> Option<Mutant> {
+        let now = self.facts.now;
+        let is_running = match self.sighting.map(|s| &s.sight) {
             Some(Sight::Seen(alive)) => alive.phase == Phase::Running,
             Some(Sight::Absent | Sight::Unreadable { .. }) | None => true,
         };
-        let is_woken = plan.wake_at.is_some_and(|wake| wake <= moment);
-        (is_waiting_for_time && !is_woken).then_some(Mutant::ForgetWake)
+        let (rule, moment) = match (&self.decision.because, &self.decision.action) {
+            (_, Some(Action::Stop { .. })) => (Mutant::ForgetGrace, now.boot.after(STOP_BEGINS_WITHIN)),
+            (_, Some(Action::EndTree { .. })) | (Reason::Stopping | Reason::ShimStuck | Reason::Lingering, None) => {
+                (Mutant::ForgetGrace, self.patience()?)
+            }
+            (Reason::Deleted, None) => (Mutant::ForgetGrace, self.patience()?),
+            (Reason::Paused { until: Some(until), .. }, None) => {
+                (Mutant::ForgetPauseEnd, now.boot.after(now.wall.until(*until)))
+            }
+            (Reason::ItemGone { until }, None) => (Mutant::ForgetWake, *until),
+            (Reason::NotReadyYet { at }, None) if is_running => (Mutant::ForgetWake, *at),
+            (Reason::BackingOff { until, .. } | Reason::Refused { until, .. }, None) => (Mutant::ForgetWake, *until),
+            _ => return None,
+        };
+        plan.wake_at.is_none_or(|wake| wake > moment).then_some(rule)
+    }
+
+    /// When the time is over that something was given to stop; `None` when somebody else stops it.
+    fn patience(&self) -> Option<BootTime> {
+        let (sighting, now) = (self.sighting?, self.facts.now.boot);
+        let grace = self.grace()?;
+        if let Some(Action::EndTree { signal, .. }) = &self.decision.action {
+            return Some(now.after(if *signal == StopRule::KILL { KILL_AGAIN } else { grace }));
+        }
+        let bypassed = sighting.tree_asked.map(|asked| asked.after(grace));
+        let begins = match &sighting.sight {
+            Sight::Seen(alive) => match alive.phase {
+                Phase::Lingering => return bypassed,
+                Phase::Spawning | Phase::Ending => return None,
+                Phase::Stopping => sighting.stop_asked?.after(grace),
+                Phase::Starting | Phase::Running | Phase::Frozen => sighting.stop_asked?,
+            },
+            Sight::Absent | Sight::Unreadable { .. } => return bypassed,
+        };
+        let late = begins.after(STOP_BEGINS_WITHIN);
+        if now < late { Some(late) } else { bypassed }
+    }
+
+    /// The grace by the stop rule of its object, or of what is left of that.
+    fn grace(&self) -> Option<Duration> {
+        let stone = self.facts.desired.tombstones.get(&self.decision.id.object);
+        match (self.object.map(|object| &object.spec), stone) {
+            (Some(Spec::Known(kind)), _) => Some(kind.policy().stop.grace),
+            (_, Some(stone)) => Some(stone.policy.stop.grace),
+            (Some(Spec::Opaque { .. }) | None, None) => None,
+        }
     }
 }
 
@@ -420,7 +374,7 @@ fn rolled_together(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> Option<Viol
     let rolled = |d: &&Decision| {
         matches!(d.because, Reason::Changed { .. } | Reason::RestartAsked)
             && d.action.is_some()
-            && ups.get(&d.id).is_some_and(|up| is_ready(facts, &d.id, up, true))
+            && ups.get(&d.id).is_some_and(|up| is_ready(facts, &d.id, up, Trust::Silence))
     };
     for decision in plan.decisions.iter().filter(rolled) {
         let siblings = || plan.decisions.iter().filter(|d| d.id.object == decision.id.object && d.id != decision.id);
@@ -443,8 +397,18 @@ fn rolled_together(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> Option<Viol
     None
 }
 
-/// Ready by its age, its shim's word or a fresh answer; `is_trusting`: one that was found keeps the benefit of ready.
-fn is_ready(facts: &Facts<'_>, id: &InstanceId, up: &Up, is_trusting: bool) -> bool {
+/// What is enough to count as ready, beside its age, its shim's word and a fresh answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Nothing.
+    Proof,
+    /// It was found running.
+    Benefit,
+    /// It has not been asked.
+    Silence,
+}
+
+fn is_ready(facts: &Facts<'_>, id: &InstanceId, up: &Up, trust: Trust) -> bool {
     let Some(sighting) = facts.observed.sightings.get(id) else { return false };
     let Sight::Seen(alive) = &sighting.sight else { return false };
     let is_old = |age| alive.since.after(age) <= facts.now.boot;
@@ -452,7 +416,10 @@ fn is_ready(facts: &Facts<'_>, id: &InstanceId, up: &Up, is_trusting: bool) -> b
     let is_fit = match up.probes.readiness() {
         Readiness::After(age) => is_old(age),
         Readiness::Probed if up.policy.told != Told::AtOnce => alive.is_told,
-        Readiness::Probed => answer.map_or(is_trusting && sighting.health.is_found, |evidence| evidence.is_pass),
+        Readiness::Probed => match answer {
+            Some(evidence) => evidence.is_pass,
+            None => trust == Trust::Silence || (trust == Trust::Benefit && sighting.health.is_found),
+        },
     };
     alive.phase == Phase::Running && is_fit
 }

@@ -8,14 +8,14 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::audit::Mutant;
 use super::backoff::{Attempt, Backoff, End, Standing, fold};
 use super::desired::{Coverage, Desired, Object, Overrides, RevisionMatch, Spec};
-use super::expand::{ForEach, Items, Restart, Want};
+use super::expand::{ForEach, Items, Kind, Restart, Want};
 use super::live;
+use super::mutant::Mutant;
 use super::name::{Cause, InstanceId};
 use super::needs::{self, Dependents};
-use super::observed::{Adopted, Observed, Phase, Refused, Sight, Sighting, Twin};
+use super::observed::{Adopted, Member, Observed, Phase, Refused, Sight, Sighting, Twin};
 use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule};
 use super::roll;
 use super::time::{BootTime, Now};
@@ -76,14 +76,16 @@ impl Draft {
         self.actions += 1;
         let has_room = self.actions <= ACTIONS_MAX || facts.is_off(Mutant::UnboundedPlan);
         if !has_room {
-            self.wake(facts.now.boot);
+            self.wake_at = Some(facts.now.boot);
         }
         has_room
     }
 
-    /// Asks to look again at `at` or sooner.
-    pub(super) fn wake(&mut self, at: BootTime) {
-        self.wake_at = Some(self.wake_at.map_or(at, |sooner| sooner.min(at)));
+    /// Asks to look again at `at` or sooner, unless that rule is off.
+    pub(super) fn wake(&mut self, facts: &Facts<'_>, rule: Mutant, at: BootTime) {
+        if !facts.is_off(rule) {
+            self.wake_at = Some(self.wake_at.map_or(at, |sooner| sooner.min(at)));
+        }
     }
 
     /// The decisions from index `start` on: those of the present object.
@@ -123,9 +125,6 @@ pub fn converge(facts: &Facts<'_>) -> Plan {
     if facts.is_off(Mutant::ForgetDecision) {
         draft.decisions.pop();
     }
-    if facts.is_off(Mutant::ForgetWake) {
-        draft.wake_at = None;
-    }
     Plan { generation: facts.desired.generation, decisions: draft.decisions, wake_at: draft.wake_at }
 }
 
@@ -145,15 +144,8 @@ fn decide_object<'a>(case: &Case<'a>, wants: &mut Vec<Want<'a>>, group: &[Seen<'
         None => None,
         Some(Ok(items)) => Some(items),
         Some(Err(why)) => {
-            for (id, sighting) in group.iter().filter(|(_, sighting)| sighting.sight != Sight::Absent) {
-                let decision = match &sighting.sight {
-                    // What a broken listing says nothing about is left as it is.
-                    Sight::Seen(alive) if case.facts.is_off(Mutant::ItemsUnknown) => {
-                        live::end(case.facts, &kind.policy(), (*id).clone(), alive, sighting, Reason::ScaledDown, draft)
-                    }
-                    _ => wait((*id).clone(), Reason::Blind { why: why.clone() }),
-                };
-                draft.push(case.facts, decision);
+            for (id, sighting) in group {
+                unlisted(case, kind.as_ref(), (id, sighting), &why, draft);
             }
             return;
         }
@@ -178,6 +170,21 @@ fn decide_object<'a>(case: &Case<'a>, wants: &mut Vec<Want<'a>>, group: &[Seen<'
         }
     }
     roll::take_turns(case, start, draft);
+}
+
+/// Of an object whose items are not known: left as it is, unless a person keeps it down.
+fn unlisted(case: &Case<'_>, kind: &dyn Kind, (id, sighting): Seen<'_>, why: &Arc<str>, draft: &mut Draft) {
+    let pause = pause_reason(case, draft);
+    let is_off = case.facts.is_off(Mutant::ItemsUnknown).then_some(Reason::ScaledDown);
+    let decision = match (&sighting.sight, pause.or(is_off)) {
+        (Sight::Absent, _) => return,
+        (Sight::Seen(alive), Some(reason)) => {
+            live::end(case.facts, &kind.policy(), id.clone(), alive, sighting, reason, draft)
+        }
+        (Sight::Seen(_), None) => wait(id.clone(), Reason::Blind { why: why.clone() }),
+        (Sight::Unreadable { why }, _) => wait(id.clone(), Reason::Blind { why: why.clone() }),
+    };
+    draft.push(case.facts, decision);
 }
 
 /// The items that were seen of an object, or why they are not known.
@@ -235,11 +242,13 @@ fn beside_twin(
             wait(id, Reason::Blind { why })
         }
         Twin::Unreadable { why } => wait(id, Reason::Blind { why: why.clone() }),
-        Twin::Many(members) => {
-            wait(id, Reason::Ambiguous { pids: members.iter().map(|member| member.proc.pid).collect() })
-        }
+        Twin::Many(members) => wait(id, ambiguous(members)),
         Twin::One(adopted) => adopt(case, id, adopted),
     }
+}
+
+fn ambiguous(members: &[Member]) -> Reason {
+    Reason::Ambiguous { pids: members.iter().map(|member| member.proc.pid).collect() }
 }
 
 /// A process of somebody else counts as the instance, and is never touched.
@@ -269,7 +278,7 @@ fn absent(case: &Case<'_>, want: &Want<'_>, id: InstanceId, refused: Option<&Ref
     if let Some(Refused { at, why }) = refused {
         let until = at.after(REFUSED_RETRY);
         if facts.now.boot < until && !facts.is_off(Mutant::RefusedAgain) {
-            draft.wake(until);
+            draft.wake(facts, Mutant::ForgetWake, until);
             return wait(id, Reason::Refused { why: why.clone(), until });
         }
     }
@@ -311,7 +320,7 @@ fn again(
         return wait(id, Reason::GaveUp { deaths: due.streak.deaths, exit });
     }
     if facts.now.boot < due.not_before && !facts.is_off(Mutant::NoBackoff) {
-        draft.wake(due.not_before);
+        draft.wake(facts, Mutant::ForgetWake, due.not_before);
         return wait(id, Reason::BackingOff { until: due.not_before, exit, deaths: due.streak.deaths });
     }
     let step = if facts.is_off(Mutant::SameAttempt) { 0 } else { 1 };
@@ -325,7 +334,7 @@ fn again(
 }
 
 /// True when the end of `last` was not its own doing, so the restart rule has no say.
-fn is_replaced(case: &Case<'_>, cause: &Cause, last: &Attempt) -> bool {
+pub(super) fn is_replaced(case: &Case<'_>, cause: &Cause, last: &Attempt) -> bool {
     matches!(last.end, End::Ended { asked: true, .. })
         || is_restart_asked(&case.object.overrides, cause, last.number)
         || last.boot_id != case.facts.now.boot_id
@@ -380,7 +389,7 @@ pub(super) fn pause_reason(case: &Case<'_>, draft: &mut Draft) -> Option<Reason>
         if until <= now.wall {
             return None;
         }
-        draft.wake(now.boot.after(now.wall.until(until)));
+        draft.wake(case.facts, Mutant::ForgetPauseEnd, now.boot.after(now.wall.until(until)));
     }
     Some(Reason::Paused { by: pause.by.clone(), reason: pause.reason.clone(), until: pause.until })
 }
@@ -399,7 +408,7 @@ fn surplus(case: &Case<'_>, items: Option<&Items>, id: &InstanceId, sighting: &S
             let gone = items.map(|items| items.gone.get(&id.cause).copied().unwrap_or(now));
             match gone.map(|gone| gone.after(ITEM_GONE_AFTER)) {
                 Some(until) if now < until && !case.facts.is_off(Mutant::ItemGoneAtOnce) => {
-                    draft.wake(until);
+                    draft.wake(case.facts, Mutant::ForgetWake, until);
                     wait(id.clone(), Reason::ItemGone { until })
                 }
                 gone => {
@@ -420,18 +429,15 @@ fn unclaimed(facts: &Facts<'_>, id: &InstanceId, sighting: &Sighting, draft: &mu
         coverage => coverage,
     };
     let decision = match (&sighting.sight, tombstone, coverage) {
-        (Sight::Absent, Some(stone), Coverage::Whole) if stone.ends_adopted => {
-            let Twin::One(Adopted { member, .. }) = &sighting.twin else { return };
-            live::end_tree(
-                facts,
-                stone.policy.stop,
-                id.clone(),
-                &[member.clone()].into(),
-                sighting,
-                Reason::Deleted,
-                draft,
-            )
-        }
+        (Sight::Absent, Some(stone), Coverage::Whole) if stone.ends_adopted => match &sighting.twin {
+            Twin::None | Twin::Unlooked => return,
+            Twin::One(Adopted { member, .. }) => {
+                let tree = [member.clone()].into();
+                live::end_tree(facts, stone.policy.stop, id.clone(), &tree, sighting, Reason::Deleted, draft)
+            }
+            Twin::Many(members) => wait(id.clone(), ambiguous(members)),
+            Twin::Unreadable { why } => wait(id.clone(), Reason::Blind { why: why.clone() }),
+        },
         (Sight::Absent, _, _) => return,
         (Sight::Seen(alive), None, _) if facts.is_off(Mutant::KillStrays) => {
             let policy = super::plan::Policy::DEFAULT;

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::audit::Mutant;
 use super::converge::{Case, Draft, Facts, is_restart_asked, pause_reason, wait};
 use super::desired::RevisionMatch;
 use super::expand::Up;
+use super::mutant::Mutant;
 use super::name::InstanceId;
 use super::needs;
 use super::observed::{Alive, Member, Phase, Sighting};
@@ -53,11 +53,13 @@ pub(super) fn decide(
     let is_foreign_killed = match_of == RevisionMatch::UnknownVersion && facts.is_off(Mutant::ForeignIsChanged);
     let is_asked = is_restart_asked(&case.object.overrides, &id.cause, alive.attempt)
         || (facts.is_off(Mutant::RestartForEver) && !case.object.overrides.restart.is_empty());
-    let is_ready = is_ready(facts, up, alive, &sighting.health);
+    let fitness = fitness(facts, up, alive, &sighting.health);
     if match_of == RevisionMatch::Changed || is_foreign_killed || is_asked {
-        if is_ready {
-            // Healthy ones go in turn; `roll` turns one of these into a stop.
-            return wait(id, Reason::RollWaits);
+        // `roll` turns one of the first two into a stop; what is known to be of no use goes at once.
+        match fitness {
+            Fitness::Ready | Fitness::Found => return wait(id, Reason::RollWaits),
+            Fitness::Unasked => return wait(id, unready(up, alive, &sighting.health)),
+            Fitness::Unready => {}
         }
         let reason = if is_asked { Reason::RestartAsked } else { Reason::Changed { from: alive.revision.clone() } };
         return end(facts, &up.policy, id, alive, sighting, reason, draft);
@@ -69,7 +71,7 @@ pub(super) fn decide(
         let action = Action::SetPolicy { shim: alive.shim.clone(), policy: up.policy.clone() };
         return Decision { id, action: Some(action), because: Reason::PolicyChanged };
     }
-    if is_ready {
+    if matches!(fitness, Fitness::Ready | Fitness::Found) {
         let is_foreign = match_of == RevisionMatch::UnknownVersion;
         return wait(id, if is_foreign { Reason::ForeignRevision } else { Reason::Healthy });
     }
@@ -77,27 +79,45 @@ pub(super) fn decide(
         return wait(id, Reason::Frozen);
     }
     let Readiness::After(delay) = up.probes.readiness() else {
-        return wait(id, unready(up, alive, &sighting.health));
+        let is_executed = alive.phase == Phase::Running;
+        return wait(id, if is_executed { unready(up, alive, &sighting.health) } else { Reason::Starting });
     };
     let at = ready_at(alive, delay);
     if alive.phase == Phase::Running {
-        draft.wake(at);
+        draft.wake(facts, Mutant::ForgetWake, at);
     }
     wait(id, Reason::NotReadyYet { at })
 }
 
-/// True when it counts as ready: to the nanosecond, whenever somebody looks.
-pub(super) fn is_ready(facts: &Facts<'_>, up: &Up, alive: &Alive, health: &Health) -> bool {
+/// Whether a process can be used, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fitness {
+    /// By its age, its word or an answer: to the nanosecond, whenever somebody looks.
+    Ready,
+    /// It ran before anybody was there to ask it.
+    Found,
+    /// Nobody has had an answer of it yet: its probe may be younger than it.
+    Unasked,
+    /// It said so, or it is not up.
+    Unready,
+}
+
+/// What is known of the fitness of a live instance.
+pub(super) fn fitness(facts: &Facts<'_>, up: &Up, alive: &Alive, health: &Health) -> Fitness {
     if alive.phase != Phase::Running {
-        return false;
+        return Fitness::Unready;
     }
+    let ready_if = |is_ready| if is_ready { Fitness::Ready } else { Fitness::Unready };
     match up.probes.readiness() {
-        Readiness::After(delay) => alive.since.after(delay) <= facts.now.boot,
-        Readiness::Probed if facts.is_off(Mutant::ReadyUnproven) => alive.since.after(READY_AFTER) <= facts.now.boot,
-        Readiness::Probed if is_told_by_shim(up) => alive.is_told,
+        Readiness::After(delay) => ready_if(alive.since.after(delay) <= facts.now.boot),
+        Readiness::Probed if facts.is_off(Mutant::ReadyUnproven) => {
+            ready_if(alive.since.after(READY_AFTER) <= facts.now.boot)
+        }
+        Readiness::Probed if is_told_by_shim(up) => ready_if(alive.is_told),
         Readiness::Probed => match &health.ready {
-            Some(evidence) if evidence.is_of(alive) => evidence.is_pass,
-            Some(_) | None => health.is_found,
+            Some(evidence) if evidence.is_of(alive) => ready_if(evidence.is_pass),
+            Some(_) | None if health.is_found => Fitness::Found,
+            Some(_) | None => Fitness::Unasked,
         },
     }
 }
@@ -182,7 +202,7 @@ pub(super) fn end(
             if let Some(dependent) = needs::stops_after(facts, &id.object, &reason, draft) {
                 return wait(id, Reason::StopWaits { dependent });
             }
-            draft.wake(facts.now.boot.after(STOP_BEGINS_WITHIN));
+            draft.wake(facts, Mutant::ForgetGrace, facts.now.boot.after(STOP_BEGINS_WITHIN));
             let failing = if let Reason::Unhealthy { said } = &reason { Some(said.clone()) } else { None };
             Decision { id, action: Some(Action::Stop { shim, policy: policy.clone(), failing }), because: reason }
         }
@@ -191,14 +211,14 @@ pub(super) fn end(
             let begun = if alive.phase == Phase::Stopping { policy.stop.grace } else { Duration::ZERO };
             let late = asked.after(begun).after(STOP_BEGINS_WITHIN);
             if facts.now.boot < late && !facts.is_off(Mutant::ImpatientWithShim) {
-                draft.wake(late);
+                draft.wake(facts, Mutant::ForgetGrace, late);
                 return wait(id, Reason::Stopping);
             }
             let tree = &alive.tree;
             if tree.is_empty() {
                 // Nothing of its own is left, so the shim itself is all that holds the instance.
                 let shim = Member { proc: alive.shim.clone(), name: "setpoint".into() };
-                draft.wake(facts.now.boot.after(KILL_AGAIN));
+                draft.wake(facts, Mutant::ForgetGrace, facts.now.boot.after(KILL_AGAIN));
                 let action = Action::EndTree { tree: [shim].into(), signal: StopRule::KILL };
                 return Decision { id, action: Some(action), because: Reason::ShimStuck };
             }
@@ -221,15 +241,15 @@ pub(super) fn end_tree(
     let signal = match sighting.tree_asked {
         None if facts.is_off(Mutant::NoGrace) => StopRule::KILL,
         None => {
-            draft.wake(now.after(stop.grace));
+            draft.wake(facts, Mutant::ForgetGrace, now.after(stop.grace));
             stop.signal
         }
         Some(asked) if now < asked.after(stop.grace) => {
-            draft.wake(asked.after(stop.grace));
+            draft.wake(facts, Mutant::ForgetGrace, asked.after(stop.grace));
             return wait(id, reason);
         }
         Some(_) => {
-            draft.wake(now.after(KILL_AGAIN));
+            draft.wake(facts, Mutant::ForgetGrace, now.after(KILL_AGAIN));
             StopRule::KILL
         }
     };

@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::audit::Mutant;
-use super::backoff::{End, Standing};
-use super::converge::{Case, Draft, Facts, decide_wanted, standing};
-use super::desired::Spec;
+use super::backoff::End;
+use super::converge::{Case, Draft, Facts, decide_wanted, is_replaced};
+use super::desired::{Coverage, Object, Spec};
 use super::expand::{Kind, Need, Until, Want};
-use super::live;
+use super::live::{self, Fitness};
+use super::mutant::Mutant;
 use super::name::{Cause, InstanceId, ObjectRef};
 use super::observed::{Phase, Sight, Sighting, Twin};
 use super::plan::{Lacking, Reason, State};
@@ -25,13 +25,17 @@ pub(super) fn unmet(case: &Case<'_>) -> Option<(Need, Lacking)> {
 
 fn lacking(case: &Case<'_>, need: &Need) -> Option<Lacking> {
     let facts = case.facts;
-    let Some(object) = facts.desired.objects.get(&need.object) else { return Some(Lacking::Object) };
-    let Spec::Known(kind) = &object.spec else { return Some(Lacking::Instance(State::Unknown)) };
+    let unknown = Some(Lacking::Instance(State::Unknown));
+    let Some(object) = facts.desired.objects.get(&need.object) else {
+        return if facts.desired.coverage == Coverage::Whole { Some(Lacking::Object) } else { unknown };
+    };
+    let Spec::Known(kind) = &object.spec else { return unknown };
     let needed = Case { facts, object, is_nested: true };
+    let items = facts.items(object, kind.as_ref());
     let mut wants = Vec::new();
-    kind.expand(facts.items(object, kind.as_ref()), &mut wants);
+    kind.expand(items, &mut wants);
     if wants.is_empty() {
-        return Some(Lacking::Processes);
+        return if kind.for_each().is_some() && items.is_none() { unknown } else { Some(Lacking::Processes) };
     }
     let short = wants.iter().find(|want| !is_met(&needed, want, need.until))?;
     if case.is_nested {
@@ -42,13 +46,19 @@ fn lacking(case: &Case<'_>, need: &Need) -> Option<Lacking> {
     let seen = facts.observed.sightings.get_key_value(&id);
     let mut scratch = Draft::new(1);
     decide_wanted(&needed, short, seen, &mut scratch);
-    let state = scratch.tail(0).first().map_or(State::Unknown, super::plan::Decision::state);
-    Some(Lacking::Instance(state))
+    Some(Lacking::Instance(match scratch.tail(0).first().map(super::plan::Decision::state) {
+        // On the benefit of the doubt, which is not enough here.
+        Some(State::Ready) if need.until != Until::Done => State::Running,
+        Some(state) => state,
+        None => State::Unknown,
+    }))
 }
 
 fn is_met(case: &Case<'_>, want: &Want<'_>, until: Until) -> bool {
     let id = InstanceId { object: case.object.id.clone(), cause: want.cause.clone() };
     let sighting = case.facts.observed.sightings.get(&id);
+    // What is about to be stopped is no ground to stand on.
+    let is_leaving = is_paused(case.facts, case.object) || sighting.is_some_and(|s| s.stop_asked.is_some());
     let until = match until {
         Until::Usable if want.up.probes.is_probed() => Until::Ready,
         Until::Usable => Until::Started,
@@ -57,13 +67,12 @@ fn is_met(case: &Case<'_>, want: &Want<'_>, until: Until) -> bool {
     match (until, sighting.map(|s| &s.sight)) {
         (Until::Done, Some(Sight::Seen(_) | Sight::Unreadable { .. })) => false,
         (Until::Done, Some(Sight::Absent) | None) => is_done(case, want, &id),
+        (Until::Started | Until::Usable | Until::Ready, Some(Sight::Seen(_))) if is_leaving => false,
         (Until::Started | Until::Usable, Some(Sight::Seen(alive))) => alive.phase == Phase::Running,
-        (Until::Ready, Some(Sight::Seen(alive))) => {
-            let health = sighting.map(|s| s.health.clone()).unwrap_or_default();
+        (Until::Ready, Some(Sight::Seen(alive))) => sighting.is_some_and(|s| {
             // Nothing starts on the benefit of the doubt: the first answer is a moment away.
-            let health = super::probe::Health { is_found: false, ..health };
-            live::is_ready(case.facts, want.up, alive, &health)
-        }
+            live::fitness(case.facts, want.up, alive, &s.health) == Fitness::Ready
+        }),
         // Nobody can ask a stranger's process more than whether it is there.
         (Until::Started | Until::Usable | Until::Ready, Some(Sight::Absent)) => {
             sighting.is_some_and(|s| matches!(s.twin, Twin::One(_)))
@@ -72,13 +81,11 @@ fn is_met(case: &Case<'_>, want: &Want<'_>, until: Until) -> bool {
     }
 }
 
-/// Ended well, as what is wanted now, and not to be started again.
+/// Ended well by itself, as what is wanted now, and not to be started again.
 fn is_done(case: &Case<'_>, want: &Want<'_>, id: &InstanceId) -> bool {
     case.facts.backoff.0.get(id).is_some_and(|last| match &last.end {
         End::Ended { exit, .. } => {
-            let is_current = standing(case.object, want.cause, last, case.facts.now) != Standing::Foreign
-                && last.boot_id == case.facts.now.boot_id;
-            is_current && exit.is_ok() && want.up.restart.is_over(exit)
+            exit.is_ok() && want.up.restart.is_over(exit) && !is_replaced(case, want.cause, last)
         }
         End::Open => false,
     })
@@ -103,9 +110,9 @@ pub(super) fn stops_after(
 
 /// Something on its way out that needs `object`.
 pub(super) fn waits_for(facts: &Facts<'_>, dependents: &Dependents, object: &ObjectRef) -> Option<ObjectRef> {
-    let waits = dependents.get(object)?.iter().find(|one| is_on_its_way_out(facts, one))?;
-    // Only removed objects can need each other in a circle; those are stopped in no order.
-    (!leads_back(facts, dependents, waits, object)).then(|| waits.clone())
+    // Removed objects can need each other in a circle; those are stopped in no order.
+    let is_first = |one: &&ObjectRef| is_on_its_way_out(facts, one) && !leads_back(facts, dependents, one, object);
+    dependents.get(object)?.iter().find(is_first).cloned()
 }
 
 pub(super) fn dependents(facts: &Facts<'_>) -> Dependents {
@@ -128,13 +135,15 @@ pub(super) fn dependents(facts: &Facts<'_>) -> Dependents {
 /// True when it is to be stopped, by a person's word, and is still there.
 pub(super) fn is_on_its_way_out(facts: &Facts<'_>, object: &ObjectRef) -> bool {
     let is_told = match facts.desired.objects.get(object) {
-        Some(object) => {
-            let pause = object.overrides.paused.as_ref();
-            pause.is_some_and(|pause| pause.until.is_none_or(|until| facts.now.wall < until))
-        }
-        None => facts.desired.tombstones.contains_key(object),
+        Some(object) => is_paused(facts, object),
+        None => facts.desired.coverage == Coverage::Whole && facts.desired.tombstones.contains_key(object),
     };
     is_told && instances(facts, object).any(|sighting| matches!(sighting.sight, Sight::Seen(_)))
+}
+
+fn is_paused(facts: &Facts<'_>, object: &Object) -> bool {
+    let pause = object.overrides.paused.as_ref();
+    pause.is_some_and(|pause| pause.until.is_none_or(|until| facts.now.wall < until))
 }
 
 fn instances<'a>(facts: &Facts<'a>, object: &'a ObjectRef) -> impl Iterator<Item = &'a Sighting> + 'a {
@@ -143,9 +152,6 @@ fn instances<'a>(facts: &Facts<'a>, object: &'a ObjectRef) -> impl Iterator<Item
 }
 
 fn leads_back(facts: &Facts<'_>, dependents: &Dependents, from: &ObjectRef, to: &ObjectRef) -> bool {
-    if facts.desired.tombstones.is_empty() {
-        return false;
-    }
     let (mut open, mut visited) = (vec![from], BTreeSet::new());
     while let Some(object) = open.pop() {
         if object == to {
@@ -160,7 +166,7 @@ fn leads_back(facts: &Facts<'_>, dependents: &Dependents, from: &ObjectRef, to: 
 
 impl Facts<'_> {
     /// The items that were seen of an object; none when it has none or they are not known.
-    pub(super) fn items(&self, object: &super::desired::Object, kind: &dyn Kind) -> Option<&super::expand::Items> {
+    pub(super) fn items(&self, object: &Object, kind: &dyn Kind) -> Option<&super::expand::Items> {
         kind.for_each()?;
         match self.observed.items.get(&object.id) {
             Some(Sight::Seen(items)) => Some(items),

@@ -153,7 +153,8 @@ pub struct Health {
     pub ready: Option<Evidence>,
     /// Of its liveness.
     pub live: Option<Evidence>,
-    /// It ran when this observer came, so it keeps the benefit of ready until the first fresh answer.
+    /// It ran when this observer came, so it keeps the benefit of ready until the first fresh answer. Nothing starts on
+    /// that benefit.
     pub is_found: bool,
 }
 

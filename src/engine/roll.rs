@@ -4,11 +4,11 @@
 //! turned into a stop. Not here: unhealthy outdated instances, which are replaced without waiting.
 //! The surprise: a crash of the new revision in any slot halts the roll, and only the next edit lets it go on.
 
-use super::audit::Mutant;
 use super::backoff::{End, Standing};
 use super::converge::{Case, Draft, is_restart_asked, standing};
 use super::desired::{RevisionMatch, Spec};
 use super::live::STOP_BEGINS_WITHIN;
+use super::mutant::Mutant;
 use super::name::InstanceId;
 use super::observed::{Alive, Sight};
 use super::plan::{Action, Decision, Reason};
@@ -16,25 +16,28 @@ use super::plan::{Action, Decision, Reason};
 /// Lets the first healthy outdated instance go when every other is as it should be.
 pub(super) fn take_turns(case: &Case<'_>, start: usize, draft: &mut Draft) {
     let decisions = draft.tail(start);
-    if !decisions.iter().any(is_waiting) {
+    if !decisions.iter().any(|d| is_waiting(case, d)) {
         return;
     }
     if decisions.iter().any(|d| is_crashed(case, d)) && !case.facts.is_off(Mutant::RollOverCrash) {
-        for decision in decisions.iter_mut().filter(|d| is_waiting(d)) {
+        for decision in decisions.iter_mut().filter(|d| d.because == Reason::RollWaits) {
             decision.because = Reason::RollHalted;
         }
         return;
     }
-    let is_settled = decisions.iter().all(|d| is_waiting(d) || is_settled(d));
+    let is_settled = decisions.iter().all(|d| is_waiting(case, d) || is_settled(d));
     if !is_settled && !case.facts.is_off(Mutant::RollAllAtOnce) {
         return;
     }
-    let waiting = decisions.iter().enumerate().filter(|(_, d)| is_waiting(d)).map(|(i, _)| i);
+    let waiting = decisions.iter().enumerate().filter(|(_, d)| is_waiting(case, d));
+    // What nobody has had an answer of is missed the least.
+    let mut waiting: Vec<(bool, usize)> = waiting.map(|(i, d)| (d.because == Reason::RollWaits, i)).collect();
+    waiting.sort_unstable();
     let at_once = if case.facts.is_off(Mutant::RollAllAtOnce) { usize::MAX } else { 1 };
-    for i in waiting.take(at_once).collect::<Vec<_>>() {
+    for (_, i) in waiting.into_iter().take(at_once) {
         let Some((action, because)) = draft.tail(start).get(i).and_then(|d| stop(case, &d.id)) else { continue };
         let has_room = draft.has_room(case.facts);
-        draft.wake(case.facts.now.boot.after(STOP_BEGINS_WITHIN));
+        draft.wake(case.facts, Mutant::ForgetGrace, case.facts.now.boot.after(STOP_BEGINS_WITHIN));
         if let Some(decision) = draft.tail(start).get_mut(i) {
             (decision.action, decision.because) =
                 if has_room { (Some(action), because) } else { (None, Reason::PlanFull) };
@@ -42,13 +45,28 @@ pub(super) fn take_turns(case: &Case<'_>, start: usize, draft: &mut Draft) {
     }
 }
 
-fn is_waiting(decision: &Decision) -> bool {
-    decision.because == Reason::RollWaits
+/// Outdated, and not known to be of no use.
+fn is_waiting(case: &Case<'_>, decision: &Decision) -> bool {
+    match &decision.because {
+        Reason::RollWaits => true,
+        Reason::Unready { .. } => is_outdated(case, &decision.id),
+        _ => false,
+    }
+}
+
+fn is_outdated(case: &Case<'_>, id: &InstanceId) -> bool {
+    case.facts.observed.sightings.get(id).is_some_and(|sighting| {
+        let Sight::Seen(Alive { revision, attempt, .. }) = &sighting.sight else { return false };
+        case.object.compare(revision) == RevisionMatch::Changed
+            || is_restart_asked(&case.object.overrides, &id.cause, *attempt)
+    })
 }
 
 /// As it should be, or beyond help: neither stands in the way of the next.
 fn is_settled(decision: &Decision) -> bool {
-    matches!(decision.because, Reason::Healthy | Reason::ForeignRevision | Reason::Completed { .. })
+    use Reason::{Adopted, Ambiguous, Completed, Drifted, ForeignRevision, Healthy};
+    let is_ours = matches!(decision.because, Healthy | ForeignRevision | Completed { .. });
+    is_ours || matches!(decision.because, Adopted { .. } | Drifted { .. } | Ambiguous { .. })
 }
 
 /// True when the wanted revision has crashed in this slot since it was last forgiven.

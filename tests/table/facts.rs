@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! want web [replicas 3] [rev B] [restart never] [from 1] [to 60] [reset 60] [giveup 5] [unproven|always|never-gives-up]
-//!          [stop INT/5] [uid u2]
-//! opaque web 'why'      deleted web [stop INT/5]      desired partial 'why'
+//!          [stop INT/5] [uid u2] [probed|delayed 5|told-by log|notify] [lively] [needs db[:started|ready|done]]
+//!          [adopts] [each]
+//! opaque web 'why'      deleted web [stop INT/5] [needs db] [ends-adopted]      desired partial 'why'
 //! paused web by ann ['reason'] [until 90]             forgiven web-0 3      restart web-0 3
-//! listing partial 'why'
+//! listing partial 'why'                               items jobs [a b] [gone c 8] | unreadable 'why'
 //! sees web-0 running|spawning|starting|frozen|stopping|ending|lingering [#2] [rev A] [since 5] [tree 7 8]
-//!            [policy none|INT/5] [asked 3] [tree-asked 4]
-//! sees web-0 absent|unreadable 'why'                  refused web-0 3 'why'
-//! record web-0 #1 [rev A] [uid u1] [born 0] [open|exit 1|signal 9|lost|'not started'] [at 5] [asked]
+//!            [no-policy] [policy INT/5] [told-by log|notify] [asked 3] [tree-asked 4] [untold]
+//! sees web-0 absent|unreadable 'why' [tree-asked 4]   refused web-0 3 'why'
+//! ready|live web-0 #2 pass|fail asked 5 ['what it said'] [passed-before]      found web-0
+//! twin web-0 unlooked|none|one 55 [rev A]|many 55 56|unreadable 'why'
+//! record web-0 #1 [rev A] [uid u1] [born 0] [open|exit 1|signal 9|lost|unhealthy 'why'|'not started']
+//!              [at 5] [asked]
 //!              [n 2] [deaths 2] [crashes 2] [proven] [boot old]
 //! now 10
 //! ```
@@ -17,16 +21,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use setpoint::engine::backoff::{Attempt, End, Exit, GiveUp, Streak};
-use setpoint::engine::desired::{Overrides, Pause, Spec, Tombstone};
-use setpoint::engine::expand::{Items, Kind, Restart, Up, Want};
+use setpoint::engine::backoff::{Attempt, End, Exit, Streak};
+use setpoint::engine::desired::{Overrides, Pause, Spec};
 use setpoint::engine::observed::{Alive, Member, Phase, Refused};
-use setpoint::engine::plan::{Command, Launch, Policy};
+use setpoint::engine::plan::Policy;
 use setpoint::engine::{
-    Backoff, BackoffRule, BootId, BootTime, Cause, Coverage, Desired, Facts, InstanceId, Mutant, Now, Object,
-    ObjectRef, Observed, ProcId, Revision, Sight, Sighting, Timestamp,
+    Backoff, BootId, BootTime, Cause, Coverage, Desired, Facts, InstanceId, Mutant, Now, Object, ObjectRef, Observed,
+    ProcId, Revision, Sight, Sighting, Timestamp,
 };
 
+use super::fleet;
 use super::words::Words;
 
 /// The facts of one pass.
@@ -51,7 +55,10 @@ impl Table {
             backoff: Backoff::default(),
             now: Now { wall: Timestamp::from_nanos(0), boot: BootTime::default(), boot_id: BootId::new("this") },
         };
-        text.lines().filter(|line| !line.trim().is_empty()).for_each(|line| table.read(line));
+        // What is said about a thing comes after the thing; beyond that, lines stand in any order.
+        let lines = || text.lines().filter(|line| !line.trim().is_empty());
+        lines().filter(|line| !is_about_another(line)).for_each(|line| table.read(line));
+        lines().filter(|line| is_about_another(line)).for_each(|line| table.read(line));
         table
     }
 
@@ -69,14 +76,7 @@ impl Table {
                 let spec = Spec::Opaque { why: words.word().into() };
                 self.put(id, "u1", spec, Revision { version: 1, hash: "A".into() });
             }
-            "deleted" => {
-                let id = words.object();
-                let policy = words.next().map_or(Policy::DEFAULT, |_| words.policy());
-                self.desired.tombstones.insert(
-                    id,
-                    Tombstone { uid: "u1".into(), generation: 1, policy, needs: Vec::new(), ends_adopted: false },
-                );
-            }
+            "deleted" => self.deleted(&mut words),
             "desired" => self.desired.coverage = coverage(&mut words),
             "listing" => self.observed.coverage = coverage(&mut words),
             "paused" => self.pause(&mut words),
@@ -91,9 +91,16 @@ impl Table {
             "sees" => self.sees(&mut words),
             "refused" => {
                 let (id, at, why) = (words.instance(), words.moment(), words.word().into());
-                let sighting = self.observed.sightings.entry(id).or_insert_with(|| Sighting::of(Sight::Absent));
-                sighting.refused = Some(Refused { at, why });
+                self.beside(id).refused = Some(Refused { at, why });
             }
+            "ready" => self.evidence(&mut words, |health, evidence| health.ready = Some(evidence)),
+            "live" => self.evidence(&mut words, |health, evidence| health.live = Some(evidence)),
+            "found" => {
+                let id = words.instance();
+                self.beside(id).health.is_found = true;
+            }
+            "twin" => self.twin(&mut words),
+            "items" => self.items(&mut words),
             "record" => self.record(&mut words),
             "now" => {
                 self.now.boot = words.moment();
@@ -121,40 +128,8 @@ impl Table {
 
     fn want(&mut self, words: &mut Words<'_>) {
         let id = words.object();
-        let (mut replicas, mut uid) = (1, "u1");
-        let mut revision = Revision { version: 1, hash: "A".into() };
-        let (mut policy, mut restart, mut backoff) = (Policy::DEFAULT, Restart::Always, BackoffRule::DEFAULT);
-        while let Some(word) = words.next() {
-            match word {
-                "replicas" => replicas = words.number(),
-                "rev" => revision = words.revision(),
-                "uid" => uid = words.word(),
-                "restart" => {
-                    restart = match words.word() {
-                        "always" => Restart::Always,
-                        "on-failure" => Restart::OnFailure,
-                        "never" => Restart::Never,
-                        other => words.unknown(other),
-                    }
-                }
-                "from" => backoff.from = words.span(),
-                "to" => backoff.to = words.span(),
-                "reset" => backoff.reset_after = words.span(),
-                "giveup" => backoff.give_up_after = words.number(),
-                "unproven" => backoff.give_up = GiveUp::Unproven,
-                "always" => backoff.give_up = GiveUp::Always,
-                "never-gives-up" => backoff.give_up = GiveUp::Never,
-                "stop" => policy = words.policy(),
-                other => words.unknown(other),
-            }
-        }
-        let command = Command::Argv(vec!["work".to_owned()]);
-        let launch = Arc::new(Launch::new(command, "/"));
-        let fleet = Fleet {
-            causes: (0..replicas).map(Cause::Slot).collect(),
-            up: Up { policy, restart, backoff, ..Up::new(launch) },
-        };
-        self.put(id, uid, Spec::Known(Arc::new(fleet)), revision);
+        let wanted = fleet::read(words);
+        self.put(id, wanted.uid, Spec::Known(Arc::new(wanted.fleet)), wanted.revision);
     }
 
     fn pause(&mut self, words: &mut Words<'_>) {
@@ -170,14 +145,17 @@ impl Table {
         self.amend(&id, |said| said.paused = Some(pause));
     }
 
-    fn proc(&self, pid: u32) -> ProcId {
+    pub fn proc(&self, pid: u32) -> ProcId {
         ProcId { boot: self.now.boot_id.clone(), pid, started: 1 }
     }
 
     fn sees(&mut self, words: &mut Words<'_>) {
         let id = words.instance();
         let phase = match words.word() {
-            "absent" => return self.see(id, Sighting::of(Sight::Absent)),
+            "absent" => {
+                let tree_asked = words.next().map(|_| words.moment());
+                return self.see(id, Sighting { tree_asked, ..Sighting::of(Sight::Absent) });
+            }
             "unreadable" => {
                 let why = words.word().into();
                 return self.see(id, Sighting::of(Sight::Unreadable { why }));
@@ -213,6 +191,11 @@ impl Table {
                 "since" => alive.since = words.moment(),
                 "policy" => sighting.policy = Some(words.policy()),
                 "no-policy" => sighting.policy = None,
+                "untold" => alive.is_told = false,
+                "told-by" => {
+                    let told = words.told();
+                    sighting.policy.get_or_insert(Policy::DEFAULT).told = told;
+                }
                 "asked" => sighting.stop_asked = Some(words.moment()),
                 "tree-asked" => sighting.tree_asked = Some(words.moment()),
                 "tree" => tree.push(Member { proc: self.proc(words.number()), name: "work".into() }),
@@ -228,6 +211,11 @@ impl Table {
 
     fn see(&mut self, id: InstanceId, sighting: Sighting) {
         self.observed.sightings.insert(id, sighting);
+    }
+
+    /// The sighting of an instance, to add to it.
+    pub fn beside(&mut self, id: InstanceId) -> &mut Sighting {
+        self.observed.sightings.entry(id).or_insert_with(|| Sighting::of(Sight::Absent))
     }
 
     fn record(&mut self, words: &mut Words<'_>) {
@@ -259,6 +247,7 @@ impl Table {
                 "exit" => exit = Some(Exit::Code(words.number() as i32)),
                 "signal" => exit = Some(Exit::Signal(words.number() as i32)),
                 "lost" => exit = Some(Exit::Lost),
+                "unhealthy" => exit = Some(Exit::Unhealthy(words.word().into())),
                 "at" => ended = words.moment(),
                 "asked" => asked = true,
                 why => exit = Some(Exit::NotStarted(why.into())),
@@ -279,21 +268,8 @@ fn coverage(words: &mut Words<'_>) -> Coverage {
     }
 }
 
-/// Slot 0 to n-1 of one process.
-#[derive(Debug)]
-struct Fleet {
-    causes: Vec<Cause>,
-    up: Up,
-}
-
-impl Kind for Fleet {
-    fn expand<'a>(&'a self, _: Option<&'a Items>, wants: &mut Vec<Want<'a>>) {
-        wants.extend(self.causes.iter().map(|cause| Want { cause, up: &self.up, item: None }));
-    }
-    fn revision_input(&self) -> String {
-        String::new()
-    }
-    fn policy(&self) -> Policy {
-        self.up.policy.clone()
-    }
+/// True when a line says more of what another line names.
+fn is_about_another(line: &str) -> bool {
+    const WORDS: &[&str] = &["paused", "forgiven", "restart", "refused", "ready", "live", "found", "twin"];
+    line.split_whitespace().next().is_some_and(|word| WORDS.contains(&word))
 }

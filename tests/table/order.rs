@@ -5,7 +5,7 @@ use setpoint::engine::reconcile;
 
 use super::facts::Table;
 
-/// Facts about three objects, one line each.
+/// Facts about some objects, one line each.
 const LINES: &[&str] = &[
     "want web replicas 3 rev B",
     "want db restart never",
@@ -20,6 +20,16 @@ const LINES: &[&str] = &[
     "record web-0 #1 open",
     "record web-1 #2 rev B open",
     "record db-0 #4 exit 1 at 5",
+    "want api probed lively needs db:done needs web",
+    "sees api-0 running",
+    "ready api-0 #1 fail asked 5",
+    "live api-0 #1 fail asked 6",
+    "want jobs each adopts",
+    "items jobs a b gone c 9",
+    "sees jobs-c running",
+    "twin jobs-a one 55",
+    "deleted older needs old",
+    "sees older-0 running",
     "now 10",
 ];
 

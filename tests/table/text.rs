@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use setpoint::engine::plan::{Policy, Spawn};
+use setpoint::engine::plan::{Command, Policy, Spawn};
 use setpoint::engine::{Action, BootTime, Decision, Plan, Reason};
 
 /// One line per decision, and when to look again.
@@ -24,15 +24,22 @@ pub fn text(plan: &Plan) -> String {
 fn verb(action: &Action) -> String {
     match action {
         Action::Spawn(spawn) => {
-            let Spawn { attempt, uid, revision, streak, launch: _, policy } = &**spawn;
+            let Spawn { attempt, uid, revision, streak, launch, policy } = &**spawn;
             let uid = if &**uid == "u1" { String::new() } else { format!(" of {uid}") };
             let mut text = format!("spawn #{attempt}{uid} {revision}");
             if streak.n + streak.deaths + streak.crashes > 0 {
                 let _ = write!(text, " n {} deaths {} crashes {}", streak.n, streak.deaths, streak.crashes);
             }
-            text + if streak.proven { " proven" } else { "" } + &with(policy)
+            text += if streak.proven { " proven" } else { "" };
+            match &launch.command {
+                Command::Argv(argv) if argv.len() > 1 => text + &format!(" {argv:?}") + &with(policy),
+                Command::Argv(_) | Command::Line(_) => text + &with(policy),
+            }
         }
-        Action::Stop { shim, policy, failing: _ } => format!("stop shim {}{}", shim.pid, with(policy)),
+        Action::Stop { shim, policy, failing } => {
+            let verb = if failing.is_some() { "stop failing shim" } else { "stop shim" };
+            format!("{verb} {}{}", shim.pid, with(policy))
+        }
         Action::Adopt { proc, revision } => format!("adopt {} rev {}", proc.pid, revision.hash),
         Action::EndTree { tree, signal } => {
             let pids: Vec<String> = tree.iter().map(|member| member.proc.pid.to_string()).collect();
@@ -44,13 +51,13 @@ fn verb(action: &Action) -> String {
 }
 
 fn with(policy: &Policy) -> String {
-    if *policy == Policy::DEFAULT { String::new() } else { format!(" with {},", policy.stop) }
+    if policy.stop == Policy::DEFAULT.stop { String::new() } else { format!(" with {},", policy.stop) }
 }
 
 fn until(because: &Reason) -> Option<BootTime> {
     match because {
         Reason::NotReadyYet { at } => Some(*at),
-        Reason::BackingOff { until, .. } | Reason::Refused { until, .. } => Some(*until),
+        Reason::BackingOff { until, .. } | Reason::Refused { until, .. } | Reason::ItemGone { until } => Some(*until),
         _ => None,
     }
 }

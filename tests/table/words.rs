@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use setpoint::engine::plan::{Policy, StopRule};
-use setpoint::engine::{BootTime, Cause, InstanceId, ObjectRef, Revision};
+use setpoint::engine::expand::{Need, Until};
+use setpoint::engine::plan::{Policy, StopRule, Told};
+use setpoint::engine::{BootTime, InstanceId, ObjectRef, Revision};
 
 /// The words of one line, read from left to right.
 pub struct Words<'a> {
@@ -40,12 +41,26 @@ impl<'a> Words<'a> {
         ObjectRef::new("service", self.word()).expect("a plain name")
     }
 
-    /// `web-0` is slot 0 of `web`.
+    /// `web-0` is slot 0 of `web`, `jobs-a` what runs for the item `a` of `jobs`.
     pub fn instance(&mut self) -> InstanceId {
         let word = self.word();
-        let (object, slot) = word.rsplit_once('-').unwrap_or_else(|| self.unknown(word));
+        let (object, cause) = word.rsplit_once('-').unwrap_or_else(|| self.unknown(word));
         let object = ObjectRef::new("service", object).expect("a plain name");
-        InstanceId { object, cause: Cause::Slot(slot.parse().unwrap_or_else(|_| self.unknown(word))) }
+        InstanceId { object, cause: cause.parse().unwrap_or_else(|_| self.unknown(word)) }
+    }
+
+    /// `db` as far as it has to be by itself, `db:done` when it has ended well.
+    pub fn need(&mut self) -> Need {
+        let word = self.word();
+        let (name, until) = word.split_once(':').unwrap_or((word, "usable"));
+        let until = match until {
+            "usable" => Until::Usable,
+            "started" => Until::Started,
+            "ready" => Until::Ready,
+            "done" => Until::Done,
+            other => self.unknown(other),
+        };
+        Need { object: ObjectRef::new("service", name).expect("a plain name"), until }
     }
 
     /// `3`, `#3`.
@@ -70,6 +85,15 @@ impl<'a> Words<'a> {
         let word = self.word();
         let (version, hash) = word.split_once(':').unwrap_or(("1", word));
         Revision { version: version.parse().unwrap_or_else(|_| self.unknown(word)), hash: hash.into() }
+    }
+
+    /// `log` or `notify`: what its shim waits for.
+    pub fn told(&mut self) -> Told {
+        match self.word() {
+            "log" => Told::ByLog("listening".into()),
+            "notify" => Told::ByNotify,
+            other => self.unknown(other),
+        }
     }
 
     /// `TERM/10` is TERM, then KILL after 10 s.

@@ -1,0 +1,111 @@
+//! Rules of the engine, each of which a test can switch off.
+//!
+//! In: nothing. Out: their names. Not here: how the engine breaks them (where each rule is), and who notices
+//! ([`super::audit`]). The surprise: this is compiled into every build, so that a mutant is a switch and no rebuild.
+
+/// A rule of the engine that a test switches off, and at the same time the audit rule that notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mutant {
+    /// Nothing is switched off.
+    None,
+    /// Every instance gets exactly one decision, in order.
+    ForgetDecision,
+    /// Nothing is started beside what is left of it.
+    SpawnBesideLingering,
+    /// Unreadable is not gone.
+    UnreadableIsGone,
+    /// Not listed in a partial listing is not gone.
+    UnlistedIsGone,
+    /// Nothing that no object and no tombstone explains is ended.
+    KillStrays,
+    /// Nothing is ended for its object's absence unless the whole desired state was read.
+    PruneOnPartial,
+    /// Only what was seen is signalled.
+    KillsAnother,
+    /// No start comes sooner than its backoff says.
+    NoBackoff,
+    /// The streak is carried from attempt to attempt.
+    StreakForgotten,
+    /// Attempt numbers grow by one.
+    SameAttempt,
+    /// What crashed too often is not started.
+    NeverGivesUp,
+    /// What is paused is not started.
+    IgnorePause,
+    /// What is complete is not started.
+    CompletedAgain,
+    /// A lost attempt is recorded before its successor starts.
+    LostIsSkipped,
+    /// A start that came to nothing is not repeated at once.
+    RefusedAgain,
+    /// Healthy instances are replaced one at a time.
+    RollAllAtOnce,
+    /// A crash of the new revision halts the roll.
+    RollOverCrash,
+    /// Whoever waits for a time is woken by then.
+    ForgetWake,
+    /// When a pause ends by itself, somebody looks.
+    ForgetPauseEnd,
+    /// When the time that something was given to stop is over, somebody looks.
+    ForgetGrace,
+    /// A restart that was asked for happens once.
+    RestartForEver,
+    /// A revision of an unknown rule counts as unchanged.
+    ForeignIsChanged,
+    /// What is as it should be is left alone.
+    PolicyAgain,
+    /// A shim is given time to begin a stop.
+    ImpatientWithShim,
+    /// KILL comes after the grace.
+    NoGrace,
+    /// A plan is bounded.
+    UnboundedPlan,
+    /// What has a readiness probe is ready by its word only.
+    ReadyUnproven,
+    /// Evidence older than a process does not judge it.
+    OldEvidence,
+    /// Nothing starts before what it needs.
+    IgnoreNeeds,
+    /// Nothing stops before what needs it, when both are to stop.
+    StopNeedsFirst,
+    /// Nothing is started where a process of somebody else may count as it.
+    SpawnBesideTwin,
+    /// A process of somebody else is touched by a person's explicit word only.
+    KillAdopted,
+    /// Items that are not known are not gone.
+    ItemsUnknown,
+    /// An item is gone when it stays away.
+    ItemGoneAtOnce,
+}
+
+impl Mutant {
+    /// Every mutant, [`Mutant::None`] left out.
+    pub const ALL: &[Mutant] = &[
+        Mutant::ForgetDecision,
+        Mutant::SpawnBesideLingering,
+        Mutant::UnreadableIsGone,
+        Mutant::UnlistedIsGone,
+        Mutant::KillStrays,
+        Mutant::PruneOnPartial,
+        Mutant::KillsAnother,
+        Mutant::NoBackoff,
+        Mutant::StreakForgotten,
+        Mutant::SameAttempt,
+        Mutant::NeverGivesUp,
+        Mutant::IgnorePause,
+        Mutant::CompletedAgain,
+        Mutant::LostIsSkipped,
+        Mutant::RefusedAgain,
+        Mutant::RollAllAtOnce,
+        Mutant::RollOverCrash,
+        Mutant::ForgetWake,
+        Mutant::ForgetPauseEnd,
+        Mutant::ForgetGrace,
+        Mutant::RestartForEver,
+        Mutant::ForeignIsChanged,
+        Mutant::PolicyAgain,
+        Mutant::ImpatientWithShim,
+        Mutant::NoGrace,
+        Mutant::UnboundedPlan,
+    ];
+}
