@@ -122,6 +122,16 @@ pub fn shim_above() -> Option<String> {
     })
 }
 
+/// True when this process runs inside that instance of that home.
+#[must_use]
+pub fn is_below(home: &str, instance: &str) -> bool {
+    ancestors().iter().filter(|process| argv::is_comm(process.name.as_bytes())).any(|process| {
+        let bytes = ProcTable.argv(process.pid);
+        let said = bytes.as_deref().and_then(argv::parse);
+        said.is_some_and(|said| (said.home, said.instance) == (home, instance))
+    })
+}
+
 /// Refuses to start a controller inside a service.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! The surprise: most verbs read the same facts the controller reads, so they work without one.
 
 pub mod apply;
+pub mod attach;
 pub mod caution;
 pub mod completion;
 pub mod controller;
@@ -19,10 +20,14 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod install;
+pub mod join;
+pub mod keys;
 pub mod logs;
 pub mod pause;
+pub mod poke;
 pub mod restart;
 pub mod schema;
+pub mod screen;
 pub mod tail;
 pub mod top;
 pub mod usage;
@@ -174,6 +179,8 @@ enum Verb {
     Logs(logs::Args),
     Events(events::Args),
     Top(top::Args),
+    Attach(attach::Args),
+    Poke(poke::Args),
     Restart(restart::Args),
     #[command(visible_alias = "stop")]
     Pause(pause::Args),
@@ -220,6 +227,8 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Logs(args) => logs::run(global, &args),
         Verb::Events(args) => events::run(global, &args),
         Verb::Top(args) => top::run(global, &args),
+        Verb::Attach(args) => attach::run(global, &args),
+        Verb::Poke(args) => poke::run(global, &args),
         Verb::Restart(args) => restart::run(global, args),
         Verb::Pause(args) => pause::run(global, args),
         Verb::Resume(args) => pause::resume(global, args),

@@ -120,6 +120,8 @@ fn completions_and_help_name_every_verb() {
         "schema",
         "logs",
         "events",
+        "attach",
+        "poke",
         "restart",
         "pause",
         "resume",
