@@ -166,6 +166,7 @@ fn prepare(launch: &Launch<'_>, theirs: &Theirs, lock: &OwnedFd) -> Result<CStri
         // A limit at or below the hard one is always granted.
         let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum });
     }
+    hand_over(launch, theirs);
     bounds::take_on(&launch.bounds)?;
     // As whoever it is now: what it may not enter or execute, it must not be started in or as.
     rustix::process::chdir(launch.dir).map_err(|errno| Refusal {
@@ -174,6 +175,17 @@ fn prepare(launch: &Launch<'_>, theirs: &Theirs, lock: &OwnedFd) -> Result<CStri
         about: launch.dir.display().to_string(),
     })?;
     resolve(launch).map_err(failed)
+}
+
+/// Gives the streams to the user it becomes, who could not open them by name otherwise: `/dev/stdout`, its terminal.
+fn hand_over(launch: &Launch<'_>, theirs: &Theirs) {
+    if let Some(identity) = &launch.bounds.identity {
+        let user = Some(rustix::fs::Uid::from_raw(identity.uid));
+        // By number they work all the same, so a refusal is no reason to stop here.
+        for stream in [theirs.stdin.as_ref(), Some(&theirs.stdout), Some(&theirs.stderr)].into_iter().flatten() {
+            let _ = rustix::fs::fchown(stream, user, None);
+        }
+    }
 }
 
 /// Gives the child a process group, and its streams. Standard input leads to `/dev/null` already.

@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use setpoint::record::answer::{Answer, Stage};
 use setpoint::record::attempt::How;
 use setpoint::record::bounds::{Bounds, Group, Identity, Resource};
+use setpoint::record::launch::Stdin;
 
 use crate::support::{Home, Start, is_alive, send, until};
 
@@ -126,6 +127,16 @@ fn root_starts_a_payload_as_somebody_else() {
             "stdout F hidden"
         ]
     );
+    // What it was given it may open by name.
+    let inherited = "echo again > /dev/stdout; stat -c %u $(tty) > /dev/tty";
+    let start = Start { bounds: bounds.clone(), dir: "/".into(), attempt: 2, ..home.line(inherited) };
+    Start { stdin: Stdin::Tty, ..start }.up();
+    assert_eq!(home.end(2).how, How::Code(0), "{:?}", home.log());
+    let said = home.log();
+    assert_eq!(said.get(said.len() - 2..).expect("two lines"), ["stdout F again", "stdout F 65534"]);
+    let start = Start { bounds: bounds.clone(), dir: "/".into(), attempt: 3, ..home.line("echo pipe > /dev/stderr") };
+    start.up();
+    assert_eq!(home.end(3).how, How::Code(0), "{:?}", home.log());
     // A folder and a program are entered and executed as that user.
     let hint =
         "Permission denied (for the user it runs as; that user needs the right to enter every folder on the way)";
@@ -136,8 +147,8 @@ fn root_starts_a_payload_as_somebody_else() {
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("its mode");
     let program = program.display().to_string();
     let table = [
-        (2, inside.as_path(), "true", format!("dir {}: {hint}", inside.display())),
-        (3, Path::new("/"), program.as_str(), format!("exec {program}: {hint}")),
+        (4, inside.as_path(), "true", format!("dir {}: {hint}", inside.display())),
+        (5, Path::new("/"), program.as_str(), format!("exec {program}: {hint}")),
     ];
     for (attempt, dir, program, words) in table {
         let start = Start { bounds: bounds.clone(), dir: dir.into(), attempt, ..home.start(&[program]) };
