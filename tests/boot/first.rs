@@ -19,7 +19,7 @@ fn world() -> World {
 const RUN: [&str; 4] = ["controller", "run", "-f", "manifests"];
 
 #[test]
-fn term_and_int_stop_everything_within_its_grace_and_exit_with_0() {
+fn story_14_term_and_int_stop_everything_within_its_grace_and_exit_with_0() {
     for signal in [Signal::TERM, Signal::INT] {
         let world = world();
         let Some(container) = Container::start(&world, &RUN) else { return };
@@ -90,7 +90,7 @@ fn a_controller_killed_while_everything_stops_stops_nothing_from_stopping() {
 }
 
 #[test]
-fn orphans_are_taken_in() {
+fn story_14_orphans_are_taken_in() {
     let world = world();
     let Some(container) = Container::start(&world, &RUN) else { return };
     let web = container.ready("web");

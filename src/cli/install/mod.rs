@@ -69,6 +69,11 @@ pub fn install(global: &Global, args: &Args) -> Outcome {
     if system == System::Systemd && !unit.is_root {
         advise_linger(global);
     }
+    if ["/target/debug/", "/target/release/"].iter().any(|folder| unit.program.contains(folder)) {
+        let text = "note: it starts a binary in a build folder, which the next build replaces or removes; better:\n  \
+                    cargo install --path . && setpoint controller install";
+        super::say(global, text);
+    }
     Ok(exit::OK)
 }
 

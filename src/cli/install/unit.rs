@@ -133,9 +133,10 @@ impl Unit {
         let line = |words: &[&str]| words.iter().map(|word| word_of_unit(word, "$$")).collect::<Vec<_>>().join(" ");
         let env = self.env.iter().map(|(name, value)| word_of_unit(&format!("{name}={value}"), "$"));
         let env: String = env.map(|word| format!("Environment={word}\n")).collect();
-        let (ctl, who, target) = match self.is_root {
-            true => ("systemctl", "User=root\n", "multi-user.target"),
-            false => ("systemctl --user", "", "default.target"),
+        // What the machine has up by then is still up when services are stopped; a user's units cannot name it.
+        let (ctl, after, who, target) = match self.is_root {
+            true => ("systemctl", "After=network.target\n", "User=root\n", "multi-user.target"),
+            false => ("systemctl --user", "", "", "default.target"),
         };
         // The shell asks whether the machine goes down; `$0` and `$@` are the words behind.
         let script = format!("test \"$({ctl} is-system-running)\" != stopping || exec \"$0\" \"$@\"");
@@ -145,6 +146,7 @@ impl Unit {
              # {ctl} edit {name}\n\
              [Unit]\n\
              Description=setpoint, which keeps services as their manifests say\n\
+             {after}\
              StartLimitIntervalSec=0\n\
              \n\
              [Service]\n\
