@@ -96,32 +96,36 @@ impl<'a> Container<'a> {
         children(self.first.pid)
     }
 
-    /// The process that has this number inside, as seen from here.
-    #[track_caller]
-    pub fn outside(&self, inner: u32) -> Id {
+    /// The live process that has this number inside, as seen from here.
+    fn outside(&self, inner: u32) -> Option<Id> {
         let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
         let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
         let namespace = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let ours = namespace(self.first.pid);
-        let found = pids.find(|pid| namespace(*pid) == ours && numbers(*pid).last() == Some(&inner));
-        processes::id(found.expect("a process of this number")).expect("a live process")
+        processes::id(pids.find(|pid| namespace(*pid) == ours && numbers(*pid).last() == Some(&inner))?)
+    }
+
+    fn controller_now(&self) -> Option<Id> {
+        let pid = std::fs::read_to_string(self.world.home().join("controller.pid")).ok()?;
+        self.outside(pid.trim().parse().ok()?)
     }
 
     /// The controller, as seen from here.
     #[track_caller]
     pub fn controller(&self) -> Id {
-        let pid = std::fs::read_to_string(self.world.home().join("controller.pid")).expect("a controller.pid");
-        self.outside(pid.trim().parse().expect("a pid"))
+        self.controller_now().expect("a controller")
     }
 
     /// Waits until a controller answers that is not this one.
     #[track_caller]
     pub fn answers(&self, but: Option<Id>) -> Id {
+        let mut found = None;
         self.world.until("a controller answers", || {
             let status = self.run(&["controller", "status"]);
-            status.code == 0 && but.is_none_or(|but| !processes::is_alive(but))
+            found = self.controller_now().filter(|id| status.code == 0 && but != Some(*id));
+            found.is_some()
         });
-        self.controller()
+        found.expect("a controller")
     }
 
     /// Waits until a service is ready; its main process, as seen from here.
@@ -133,7 +137,7 @@ impl<'a> Container<'a> {
         let said = self.run(&["get", name, "-o", "json"]);
         let value: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
         let pid = value["items"][0]["status"]["instances"][0]["pid"].as_u64().expect("a pid");
-        self.outside(u32::try_from(pid).expect("a pid"))
+        self.outside(u32::try_from(pid).expect("a pid")).expect("a live process")
     }
 
     /// Waits for the end of process 1; its exit code.
