@@ -46,7 +46,7 @@ struct RunArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// In the foreground, until INT or TERM; services run on
+    /// In the foreground, until INT or TERM; services run on, unless it is process 1 of a container
     Run {
         #[command(flatten)]
         run: RunArgs,

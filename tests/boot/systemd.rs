@@ -49,6 +49,9 @@ echo "by hand=$(state) $([ "$before" = "$(pids)" ] && echo same)"
 systemctl --user stop setpoint
 echo "stopped=$(state) $([ "$before" = "$(pids)" ] && echo same)"
 systemctl --user start setpoint && until_so "$SETPOINT" controller status
+groups() { grep -o 'may not be written to\|lacks the controllers\|can be limited'; }
+echo "groups of another=$(setpriv --reuid=12345 --regid=12345 --clear-groups "$SETPOINT" --home /nowhere/home doctor | groups)"
+echo "groups=$("$SETPOINT" doctor | groups | sort -u | sed 's/lacks the controllers/can be limited/')"
 systemctl --user exit; wait $manager
 echo "down=$? $(cat "$HOME/bye")"
 "#;
@@ -84,6 +87,9 @@ fn a_real_systemd_keeps_the_controller_and_leaves_services_alone_until_the_machi
         ("killed", "active same"),
         ("by hand", "active same"),
         ("stopped", "inactive same"),
+        ("groups of another", "may not be written to"),
+        // With or without the controllers for it, which is up to the machine.
+        ("groups", "can be limited"),
         ("down", "0 bye"),
     ];
     assert_eq!(found, expected.into_iter().collect(), "{said:?}");
