@@ -16,7 +16,7 @@ use super::validate::is_colored;
 use super::{Failure, Format, Global, Outcome, complain, exit, print};
 use crate::import::{Around, Draft, FORMATS, Imported, LATER, find, guess, import};
 use crate::kind::schema;
-use crate::load::{Problems, counted, quote};
+use crate::load::{Form, LoadContext, Problems, counted, load_text, quote};
 
 /// Turn files of another tool into manifests, and say what becomes of every key
 #[derive(Clone, Debug, clap::Args)]
@@ -91,6 +91,7 @@ fn after_help() -> String {
 /// When the format is not known, a file is broken, nothing comes of it, or a manifest would be written over.
 pub fn run(global: &Global, args: Args) -> Outcome {
     let (format, files) = meant(&args.words)?;
+    let files = opened(global, format, files)?;
     let target = args.target.0.as_deref();
     let around = Around {
         target: absolute(target.unwrap_or(Path::new(".")))?,
@@ -106,12 +107,23 @@ pub fn run(global: &Global, args: Args) -> Outcome {
             return Ok(exit::USAGE);
         }
     };
+    let faults = doubts(&imported.drafts, &around);
     match target {
         Some(dir) => write_all(global, dir, &imported.drafts, args.force)?,
         None => print(&all(&imported.drafts))?,
     }
     tell(global, args.report, &imported);
+    if let Some(problems) = faults {
+        let help = "these manifests need a hand before they can be applied";
+        complain(&format!("{}\n{help}", problems.render(is_colored(global))));
+        return Ok(exit::FAILED);
+    }
     Ok(if imported.drafts.is_empty() { exit::FAILED } else { exit::OK })
+}
+
+/// What the loader says of all of it together, such as needs that go round in a circle.
+fn doubts(drafts: &[Draft], around: &Around) -> Option<Problems> {
+    load_text(all(drafts).as_bytes(), Form::Yaml, &LoadContext { folder: around.target.clone() }).err()
 }
 
 fn tell(global: &Global, form: ReportForm, imported: &Imported) {
@@ -137,7 +149,8 @@ fn meant(words: &[PathBuf]) -> Result<(&'static crate::import::Format, Vec<PathB
         let text = format!("{name} cannot be imported yet ({what})\n  help: there are: {}", names());
         return Err(Failure::new(exit::USAGE, text));
     }
-    if let Some(format) = guess(first) {
+    let inside = || first.read_dir().ok()?.flatten().find_map(|entry| guess(&entry.path()));
+    if let Some(format) = guess(first).or_else(inside) {
         return Ok((format, words.to_vec()));
     }
     if let Some(format) = find(&word) {
@@ -155,6 +168,39 @@ fn meant(words: &[PathBuf]) -> Result<(&'static crate::import::Format, Vec<PathB
         names()
     );
     Err(Failure::new(exit::USAGE, text))
+}
+
+/// The files, with those of a folder in its place; what is in it and is no such file is said.
+fn opened(global: &Global, format: &crate::import::Format, files: Vec<PathBuf>) -> Result<Vec<PathBuf>, Failure> {
+    let mut all = Vec::new();
+    for path in files {
+        if !path.is_dir() {
+            all.push(path);
+            continue;
+        }
+        let unreadable = |error: io::Error| {
+            Failure::new(
+                exit::USAGE,
+                format!("{} cannot be read: {error}\n  help: check its owner and mode", path.display()),
+            )
+        };
+        let entries = fs::read_dir(&path).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let mut entries: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+        entries.sort();
+        let (own, others): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| format.claims(entry) && !entry.is_dir());
+        if own.is_empty() {
+            let text = format!("{} has no file of {}\n  help: {}", path.display(), format.name, format.about);
+            return Err(Failure::new(exit::USAGE, text));
+        }
+        let names: Vec<String> =
+            others.iter().filter_map(|other| other.file_name()).map(|name| quote(&name.to_string_lossy())).collect();
+        if !names.is_empty() {
+            super::say(global, &format!("not imported from {}: {}", path.display(), names.join(", ")));
+        }
+        all.extend(own);
+    }
+    Ok(all)
 }
 
 fn names() -> String {

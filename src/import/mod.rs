@@ -7,11 +7,14 @@
 //! The surprise: what a source does by its own default is written down where setpoint's differs and somebody would notice
 //! (a database that has 90 s to stop), and left out where setpoint only cares more (how long it tries again).
 
+pub mod compose;
+mod container;
 pub mod draft;
 mod env;
 mod ini;
 pub mod pitchfork;
 pub mod pm2;
+pub mod process_compose;
 pub mod procfile;
 pub mod report;
 pub mod source;
@@ -45,8 +48,15 @@ pub struct Format {
 }
 
 /// Every format there is, sorted by name.
-pub const FORMATS: &[Format] =
-    &[pitchfork::FORMAT, pm2::FORMAT, procfile::FORMAT, supervisord::FORMAT, systemd::FORMAT];
+pub const FORMATS: &[Format] = &[
+    compose::FORMAT,
+    pitchfork::FORMAT,
+    pm2::FORMAT,
+    process_compose::FORMAT,
+    procfile::FORMAT,
+    supervisord::FORMAT,
+    systemd::FORMAT,
+];
 
 /// Formats that are planned and not there yet.
 pub const LATER: &[(&str, &str)] = &[
@@ -68,6 +78,14 @@ pub fn find(name: &str) -> Option<&'static Format> {
 pub fn guess(path: &Path) -> Option<&'static Format> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     FORMATS.iter().find(|format| format.files.iter().any(|pattern| fits(pattern, &name)))
+}
+
+impl Format {
+    /// True when a file of this name is one of this format.
+    #[must_use]
+    pub fn claims(&self, path: &Path) -> bool {
+        guess(path).is_some_and(|format| format.name == self.name)
+    }
 }
 
 fn fits(pattern: &str, name: &str) -> bool {

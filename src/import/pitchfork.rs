@@ -18,7 +18,7 @@ pub const FORMAT: Format = Format {
     name: "pitchfork",
     about: "pitchfork.toml",
     files: &["pitchfork*.toml"],
-    read: source::toml_of_daemons,
+    read: |file, text| source::toml_with(file, text, "daemons", "a daemon is a table: [daemons.web]"),
     import,
 };
 

@@ -278,17 +278,7 @@ fn min_uptime(work: &mut Work<'_>, key: &Key<'_>) {
 }
 
 fn restart_delay(work: &mut Work<'_>, key: &Key<'_>) {
-    let Some(span) = millis(key) else { return work.odd(key, "duration") };
-    if span.as_millis() < 10 {
-        return work.same(key, "backoff");
-    }
-    work.duration(key, "backoff.from", Some(span));
-    work.draft.set("backoff.factor", json!(1));
-    if span > std::time::Duration::from_secs(60) {
-        let to = work.draft.get("backoff.from").cloned().unwrap_or_default();
-        work.draft.set("backoff.to", to);
-    }
-    work.said(key, "backoff", "the delay counts from the previous start, so who lived longer is back at once");
+    work.pause(key, millis(key));
 }
 
 fn max_memory(work: &mut Work<'_>, key: &Key<'_>) {

@@ -214,7 +214,7 @@ impl Report {
 }
 
 fn join(text: &mut String, more: &str, between: &str) {
-    if !more.is_empty() && !text.split(between).any(|part| part == more) {
+    if !more.is_empty() && !format!("{between}{text}{between}").contains(&format!("{between}{more}{between}")) {
         if !text.is_empty() {
             text.push_str(between);
         }

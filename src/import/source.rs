@@ -198,6 +198,18 @@ pub fn yaml(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
     Ok(if trees.is_empty() { empty } else { of_tree(&source, &trees.swap_remove(0)) })
 }
 
+/// Reads YAML with a map of this name.
+///
+/// # Errors
+/// Whatever is wrong with it, or that there is no such map; `help` says what one looks like.
+pub fn yaml_with(file: &Arc<str>, text: &str, name: &str, help: &str) -> Result<Node, Vec<Problem>> {
+    let node = yaml(file, text)?;
+    if Key::root(&node).get(name).is_none_or(|map| map.fields().is_empty()) {
+        return Err(vec![Problem::of_file(file, format!("there is nothing in `{name}`"), help)]);
+    }
+    Ok(node)
+}
+
 fn of_tree(source: &Source<'_>, tree: &Tree) -> Node {
     let value = match &tree.node {
         _ if tree.is_null() => Value::Null,
@@ -215,11 +227,19 @@ fn of_tree(source: &Source<'_>, tree: &Tree) -> Node {
     Node { place: source.place(tree.at.start), value }
 }
 
-/// Reads TOML.
+/// Reads TOML with a table of this name.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
-pub fn toml(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
+/// The first thing that is wrong with it, or that there is no such table; `help` says what one looks like.
+pub fn toml_with(file: &Arc<str>, text: &str, name: &str, help: &str) -> Result<Node, Vec<Problem>> {
+    let node = toml(file, text)?;
+    if Key::root(&node).get(name).is_none_or(|map| map.fields().is_empty()) {
+        return Err(vec![Problem::of_file(file, format!("there is nothing in `{name}`"), help)]);
+    }
+    Ok(node)
+}
+
+fn toml(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
     let source = Source::new(file, text);
     match DeTable::parse(text) {
         Ok(table) => Ok(of_table(&source, table.get_ref(), table.span())),
@@ -229,19 +249,6 @@ pub fn toml(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
             Err(vec![source.problem(at, message, String::new(), "correct this line first".to_owned())])
         }
     }
-}
-
-/// Reads TOML with a table of daemons.
-///
-/// # Errors
-/// When it is no TOML, or has none.
-pub fn toml_of_daemons(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
-    let node = toml(file, text)?;
-    if Key::root(&node).get("daemons").is_none_or(|daemons| daemons.fields().is_empty()) {
-        let help = "a daemon is a table: [daemons.web]";
-        return Err(vec![Problem::of_file(file, "there is no daemon in it", help)]);
-    }
-    Ok(node)
 }
 
 fn of_table(source: &Source<'_>, table: &DeTable<'_>, at: Range<usize>) -> Node {

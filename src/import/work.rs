@@ -83,6 +83,9 @@ impl Work<'_> {
         self.report.drop_rest(&self.draft.name, &self.section, UNKNOWN);
         // Every turn takes a field away, so it ends; a field that stays wrong is the loader's to explain.
         for _ in 0..20 {
+            if self.draft.get("run").is_none() {
+                break;
+            }
             let faults = self.draft.faults();
             if faults.is_empty() {
                 break;
@@ -164,27 +167,40 @@ impl Work<'_> {
 
     /// A label of the object.
     pub fn label(&mut self, key: &Key<'_>, name: &str) {
-        self.told_as("labels", key, name, 256);
+        match key.text() {
+            Some(text) => self.label_of(key, name, text),
+            None => self.odd(key, "text"),
+        }
+    }
+
+    /// A label with this value.
+    pub fn label_of(&mut self, key: &Key<'_>, name: &str, text: &str) {
+        self.told_as("labels", key, (name, text), 256);
     }
 
     /// An annotation of the object.
     pub fn annotation(&mut self, key: &Key<'_>, name: &str) {
-        self.told_as("annotations", key, name, 64 << 10);
+        match key.text() {
+            Some(text) => self.annotation_of(key, name, text),
+            None => self.odd(key, "text"),
+        }
     }
 
-    fn told_as(&mut self, map: &str, key: &Key<'_>, name: &str, bytes_max: usize) {
+    /// An annotation with this value.
+    pub fn annotation_of(&mut self, key: &Key<'_>, name: &str, text: &str) {
+        self.told_as("annotations", key, (name, text), 64 << 10);
+    }
+
+    fn told_as(&mut self, map: &str, key: &Key<'_>, (name, text): (&str, &str), bytes_max: usize) {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
         let has_room = self.draft.get(map).and_then(Value::as_object).is_none_or(|map| map.len() < 64);
-        match key.text().filter(|text| text.len() <= bytes_max && !text.contains('\0')) {
-            _ if name.is_empty() || name.len() > 128 || !name.bytes().all(is_plain) || !has_room => {
-                self.drop(key, "at most 64 names with letters, digits, `-`, `_`, `.` and `/` can be given");
-            }
-            Some(text) => {
-                self.draft.inside(map, name, json!(text));
-                self.same(key, &format!("{map}.{name}"));
-            }
-            None => self.odd(key, "short text"),
+        let is_name = !name.is_empty() && name.len() <= 128 && name.bytes().all(is_plain);
+        if !is_name || !has_room || text.len() > bytes_max || text.contains('\0') {
+            let why = "at most 64 short texts, named with letters, digits, `-`, `_`, `.` and `/`, can be given";
+            return self.drop(key, why);
         }
+        self.draft.inside(map, name, json!(text));
+        self.same(key, &format!("{map}.{name}"));
     }
 
     /// A duration.
@@ -202,6 +218,25 @@ impl Work<'_> {
             Some(span) if span > GRACE_MAX => self.near(key, "stop.grace", "1h", "the longest grace is 1h"),
             span => self.duration(key, "stop.grace", span),
         }
+    }
+
+    /// The same pause before every restart.
+    pub fn pause(&mut self, key: &Key<'_>, span: Option<StdDuration>) {
+        match span {
+            None => return self.odd(key, "duration"),
+            Some(span) if span < StdDuration::from_millis(10) => {
+                return self.said(key, "backoff.from", "the shortest pause after a crash is 10ms; it is left at 1s");
+            }
+            Some(span) => {
+                self.duration(key, "backoff.from", Some(span));
+                self.draft.set("backoff.factor", json!(1));
+                if span > StdDuration::from_secs(60) {
+                    let from = self.draft.get("backoff.from").cloned().unwrap_or_default();
+                    self.draft.set("backoff.to", from);
+                }
+            }
+        }
+        self.said(key, "backoff", "the pause counts from the previous start, so who lived longer is back at once");
     }
 
     /// A signal, by name or number.
@@ -272,7 +307,8 @@ fn span_text(span: StdDuration) -> Result<String, String> {
 }
 
 /// `path` as it reads from `base`; absolute where nothing but the root is common to both.
-fn relative(base: &Path, path: &Path) -> Option<String> {
+#[must_use]
+pub fn relative(base: &Path, path: &Path) -> Option<String> {
     let (base, path) = (flat(base), flat(path));
     let common = base.iter().zip(&path).take_while(|(a, b)| a == b).count();
     if common == 0 || base.is_empty() {

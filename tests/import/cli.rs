@@ -105,3 +105,38 @@ fn what_cannot_be_done_says_what_to_do() {
         assert_eq!(out(&done), "", "{args:?}");
     }
 }
+
+#[test]
+fn a_folder_of_units_is_imported_as_one() {
+    let folder = folder();
+    let dir = folder.path();
+    fs::create_dir(dir.join("units")).expect("units");
+    fs::write(dir.join("units/a.service"), "[Unit]\nAfter=b.service\nRequires=b.service\n[Service]\nExecStart=/a\n")
+        .expect("a");
+    fs::write(dir.join("units/b.service"), "[Service]\nExecStart=/b\n").expect("b");
+    fs::write(dir.join("units/c.timer"), "[Timer]\nOnCalendar=daily\n").expect("c");
+    for args in [&["import", "units"][..], &["import", "systemd", "units"]] {
+        let done = run(dir, args);
+        assert_eq!(code(&done), 0, "{}", err(&done));
+        assert!(err(&done).contains("not imported from units: `c.timer`"), "{}", err(&done));
+        assert!(out(&done).contains("needs: [b]"), "{}", out(&done));
+        assert_eq!(out(&done).matches("kind: Service").count(), 2);
+    }
+    let empty = run(dir, &["import", "pm2", "units"]);
+    assert_eq!(code(&empty), 2, "{}", err(&empty));
+    assert!(err(&empty).contains("has no file of pm2"), "{}", err(&empty));
+}
+
+#[test]
+fn needs_in_a_circle_are_said_and_not_swallowed() {
+    let folder = folder();
+    let dir = folder.path();
+    let toml = "[daemons.a]\nrun = \"a\"\ndepends = [\"b\"]\n[daemons.b]\nrun = \"b\"\ndepends = [\"a\"]\n";
+    fs::write(dir.join("pitchfork.toml"), toml).expect("pitchfork.toml");
+    let done = run(dir, &["import", "pitchfork.toml"]);
+    fs::write(dir.join("all.yaml"), &done.stdout).expect("all.yaml");
+    // Whatever the loader says of it, the import says the same.
+    let valid = run(dir, &["validate", "-f", "all.yaml"]);
+    assert_eq!(code(&done) == 0, code(&valid) == 0, "{}\n{}", err(&done), err(&valid));
+    assert_eq!(out(&done).matches("needs:").count(), 2, "{}", out(&done));
+}

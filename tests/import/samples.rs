@@ -106,6 +106,18 @@ fn broken_files_say_where() {
 }
 
 #[test]
+fn images_become_containers_when_asked_for() {
+    let format = setpoint::import::find("compose").expect("compose");
+    for name in ["compose.yaml", "nasty.yaml"] {
+        let path = samples().join("compose").join(name);
+        let imported = import(format, std::slice::from_ref(&path), &around(true)).expect("a good sample");
+        check(&imported, name);
+        let text = format!("{}\n{}", documents(&imported), imported.report.text(false));
+        expect_file![golden(&path, ".docker")].assert_eq(&placeless(&text));
+    }
+}
+
+#[test]
 fn units_that_are_imported_together_need_each_other() {
     let format = setpoint::import::find("systemd").expect("systemd");
     let files: Vec<PathBuf> =

@@ -108,19 +108,10 @@ pub fn restart(work: &mut Work<'_>, key: &Key<'_>) {
 }
 
 pub fn restart_sec(work: &mut Work<'_>, key: &Key<'_>) {
-    let Some(span) = span(key).filter(|span| span.as_millis() >= 10) else {
-        return work.said(key, "backoff.from", "the shortest delay after a crash is 10ms; it is left at 1s");
-    };
-    work.duration(key, "backoff.from", Some(span));
-    let has_steps = work.section.get("Service").is_some_and(|own| own.get("RestartMaxDelaySec").is_some());
-    if !has_steps {
-        work.draft.set("backoff.factor", json!(1));
-        if span > std::time::Duration::from_secs(60) {
-            let to = work.draft.get("backoff.from").cloned().unwrap_or_default();
-            work.draft.set("backoff.to", to);
-        }
+    work.pause(key, span(key));
+    if work.section.get("Service").is_some_and(|own| own.get("RestartMaxDelaySec").is_some()) {
+        work.draft.remove(&["backoff".to_owned(), "factor".to_owned()]);
     }
-    work.said(key, "backoff", "the delay counts from the previous start, so who lived longer is back at once");
 }
 
 pub fn limit_burst(work: &mut Work<'_>, key: &Key<'_>) {
