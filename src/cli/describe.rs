@@ -163,6 +163,7 @@ fn instance(text: &mut String, home: &Home, facts: &Facts, decision: &Decision) 
         let since = facts.since(id).map_or_else(String::new, |since| format!(", runs for {}", age(since)));
         _ = writeln!(text, "  process {} ({name}), adopted: somebody else started it{since}", proc.pid);
     }
+    text.push_str(&facts.health_lines(id));
     let newest = facts.backoff.0.get(id).map_or(0, |last| last.number);
     for number in (newest.saturating_sub(ATTEMPTS_SHOWN - 1).max(1)..=newest).rev() {
         if let Ok(Some(read)) = records::attempt_of(&home.records(id), number) {

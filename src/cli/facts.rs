@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::health::{self, Told};
 use super::{Failure, Global, exit};
 use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
@@ -40,6 +41,8 @@ pub struct Facts {
     pub plan: Plan,
     /// The moment.
     pub now: Now,
+    /// What a controller says of the instances it asks.
+    pub told: Told,
 }
 
 /// Reads everything. A home that does not exist reads as an empty one.
@@ -55,7 +58,15 @@ pub fn read(global: &Global) -> Result<(Option<Home>, Facts), Failure> {
             let stored = Stored::empty();
             let now = clock.now();
             let plan = Plan { generation: 0, decisions: Vec::new(), wake_at: None };
-            Facts { home: None, stored, observed: Observed::empty(), backoff: Backoff::default(), plan, now }
+            Facts {
+                home: None,
+                stored,
+                observed: Observed::empty(),
+                backoff: Backoff::default(),
+                plan,
+                now,
+                told: Told::default(),
+            }
         }
     };
     Ok((home, facts))
@@ -72,10 +83,12 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let (mut observed, backoff) = fresh(home, clock);
     observed.items = known_items(home, &desired);
     twins::add(Look { home, clock, table: &ProcTable }, &desired, &mut observed);
+    let told = health::ask(home, &stored);
+    told.fill(&mut observed);
     let now = clock.now();
     let mut plan = reconcile(&desired, &observed, &backoff, &now);
     add_waiting(home, &mut plan, &now);
-    Ok(Facts { home: Some(home.clone()), stored, observed, backoff, plan, now })
+    Ok(Facts { home: Some(home.clone()), stored, observed, backoff, plan, now, told })
 }
 
 /// What instances are made for, as the controller sees it; without one, what can be told by looking.
@@ -248,6 +261,7 @@ impl Facts {
             "since": self.since(&decision.id).map(rfc3339),
             "restarts": last.map_or(0, |last| last.number.saturating_sub(1)),
             "ready": matches!(decision.state(), State::Ready | State::Halted),
+            "health": self.health_json(&decision.id),
             "lastExit": ended.or_else(|| self.exit_before(&decision.id)),
         })
     }
@@ -329,7 +343,13 @@ impl Facts {
 /// How long ago a moment was, in one unit: `42s`, `3m`, `5h`, `12d`.
 #[must_use]
 pub fn age(at: crate::engine::Timestamp) -> String {
-    let seconds = at.until(clock::wall()).as_secs();
+    age_of(at.until(clock::wall()))
+}
+
+/// The same for a span.
+#[must_use]
+pub fn age_of(span: std::time::Duration) -> String {
+    let seconds = span.as_secs();
     match seconds {
         0..120 => format!("{seconds}s"),
         120..7_200 => format!("{}m", seconds / 60),

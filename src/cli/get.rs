@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::facts::{self, Facts, age};
 use super::{Failure, Format, Global, Outcome, exit};
@@ -33,8 +33,8 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     loop {
         let (_, facts) = facts::read(global)?;
         let objects = chosen(global, &facts, args)?;
-        // Compared by what is so, not by what is shown: that it is a second older is no change.
-        let fact = |object: &ObjectRef| facts.to_json(object).to_string();
+        // Compared by what is so, not by what is shown: that it is a second older, or was reminded again, is no change.
+        let fact = |object: &ObjectRef| without_health(facts.to_json(object)).to_string();
         let now: Vec<String> = if args.watch { objects.iter().map(fact).collect() } else { Vec::new() };
         if before.as_ref() != Some(&now) {
             super::print(&show(global, &facts, &objects)?)?;
@@ -54,6 +54,15 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         }
         std::thread::sleep(WATCH);
     }
+}
+
+/// What an instance is asked changes its state where it matters.
+fn without_health(mut object: Value) -> Value {
+    let instances = object.pointer_mut("/status/instances").and_then(Value::as_array_mut);
+    for instance in instances.into_iter().flatten().filter_map(Value::as_object_mut) {
+        instance.remove("health");
+    }
+    object
 }
 
 fn chosen(global: &Global, facts: &Facts, args: &Args) -> Result<Vec<ObjectRef>, Failure> {

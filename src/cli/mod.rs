@@ -16,6 +16,7 @@ pub mod events;
 pub mod explain;
 pub mod facts;
 pub mod get;
+pub mod health;
 pub mod history;
 pub mod import;
 pub mod init;

@@ -120,11 +120,12 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
         }
         if begin.elapsed() >= patience {
             let (first, names) = left(Progress::Coming);
+            let whys = whys(&facts, objects, &all);
             let help = match super::controller::is_absent(home) {
                 true => String::from("no controller runs, so nothing is started or stopped: setpoint controller start"),
                 false => format!("setpoint describe {first}"),
             };
-            return Err(Failure::new(exit::TIMED_OUT, format!("not in time: {names}\n  help: {help}")));
+            return Err(Failure::new(exit::TIMED_OUT, format!("not in time: {names}{whys}\n  help: {help}")));
         }
         // A look at thousands of processes must not compete with what it waits for.
         std::thread::sleep(look.elapsed().saturating_mul(5).clamp(LOOK, LOOK_MAX));
@@ -134,9 +135,19 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
 /// The first of the objects that are as far as this, and the names of some.
 fn left(objects: &[ObjectRef], all: &[Progress], wanted: Progress) -> (String, String) {
     let those = objects.iter().zip(all).filter(|(_, progress)| **progress == wanted).map(|(object, _)| object);
-    let names: Vec<String> = those.take(5).map(ToString::to_string).collect();
+    let names: Vec<String> = those.take(NAMED_MAX).map(ToString::to_string).collect();
     (names.first().cloned().unwrap_or_default(), names.join(", "))
 }
+
+/// What those that are still coming wait for, a line each.
+fn whys(facts: &Facts, objects: &[ObjectRef], all: &[Progress]) -> String {
+    let coming = objects.iter().zip(all).filter(|(_, progress)| **progress == Progress::Coming);
+    let why = |object: &ObjectRef| facts.state(object).1.map(|decision| format!("\n  {object}: {}", decision.because));
+    coming.take(NAMED_MAX).filter_map(|(object, _)| why(object)).collect()
+}
+
+/// How many objects are named at once.
+const NAMED_MAX: usize = 5;
 
 /// How many objects are told about one by one.
 const TOLD_MAX: usize = 100;
@@ -145,7 +156,7 @@ const TOLD_MAX: usize = 100;
 struct Teller<'a> {
     global: &'a Global,
     begin: Instant,
-    told: BTreeMap<ObjectRef, State>,
+    told: BTreeMap<ObjectRef, (State, String)>,
     is_live: bool,
 }
 
@@ -160,10 +171,12 @@ impl<'a> Teller<'a> {
         let seconds = self.begin.elapsed().as_secs_f64();
         for (object, progress) in objects.iter().zip(all) {
             let (state, decision) = facts.state(object);
-            let is_news = self.told.insert(object.clone(), state) != Some(state) && self.told.len() <= TOLD_MAX;
+            let why = decision.map_or(String::new(), |decision| format!("  {}", decision.because));
+            // A count that goes on is no news.
+            let fact = (state, why.chars().filter(|c| !c.is_ascii_digit()).collect::<String>());
+            let is_news = self.told.insert(object.clone(), fact.clone()) != Some(fact) && self.told.len() <= TOLD_MAX;
             let is_trouble = *progress == Progress::Hopeless || state == State::Backoff;
             if is_news && (is_trouble || !self.is_live) {
-                let why = decision.map_or(String::new(), |decision| format!("  {}", decision.because));
                 self.clear();
                 super::say(self.global, &format!("{object}  {state} after {seconds:.1}s{why}"));
             }
@@ -171,8 +184,11 @@ impl<'a> Teller<'a> {
         if self.is_live {
             self.clear();
             let done = all.iter().filter(|progress| **progress == Progress::Reached).count();
+            let (first, _) = left(objects, all, Progress::Coming);
+            let first = if first.is_empty() { first } else { format!(", waiting for {first}") };
+            let all = all.len();
             // A terminal that has gone away is told nothing.
-            _ = write!(std::io::stderr(), "{done} of {} after {seconds:.0}s; Ctrl-C stops the waiting only", all.len());
+            _ = write!(std::io::stderr(), "{done} of {all} after {seconds:.0}s{first}; Ctrl-C stops the waiting only");
         }
     }
 

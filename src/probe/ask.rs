@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::file::{Silence, Touch};
 use super::net::{self, Names};
 use super::prober::Target;
+use super::typing;
 use crate::engine::InstanceId;
 use crate::engine::plan::{EnvValue, Launch};
 use crate::engine::probe::{Check, Probe};
@@ -150,6 +151,15 @@ impl Asker {
     /// Asks a page, as [`Check::Http`] does.
     pub async fn http(&self, host: &Arc<str>, port: u16, path: &str, within: Duration) -> Result<String, String> {
         timed(within, net::http(&self.names, host, port, path)).await
+    }
+
+    /// Types a line into an instance; done when its shim has taken it for a standard input that is open.
+    pub async fn line(&self, target: &Target, line: &str, within: Duration) -> Result<String, String> {
+        let socket = self.home.io_socket(&target.id).map_err(|error| error.to_string())?;
+        match tokio::time::timeout(within, typing::type_line(&socket, line)).await {
+            Ok(typed) => typed,
+            Err(_) => Err(format!("its standard input took nothing within {}", Span(within))),
+        }
     }
 
     /// A turn for something that is no probe.

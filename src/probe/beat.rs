@@ -157,7 +157,7 @@ async fn until_somebody(whom: &mut Whom) -> bool {
 async fn poke(shared: &Shared, target: &Arc<Target>, rule: &Heartbeat) -> Result<String, String> {
     let within = rule.timeout;
     match &rule.poke {
-        Poke::Line(_) => Err("nothing can be typed into it".to_owned()),
+        Poke::Line(line) => shared.asker.line(target, line, within).await,
         Poke::Signal(number) => {
             let Some(main) = main_process(target) else { return Err("its main process has gone".to_owned()) };
             let proc = ProcId { boot: target.shim.boot.clone(), pid: main.pid, started: main.started };

@@ -13,6 +13,7 @@ pub mod judge;
 pub mod net;
 pub mod pace;
 pub mod prober;
+pub mod typing;
 
 pub use beat::{Beat, Tally};
 pub use card::{Card, Side};
