@@ -159,8 +159,9 @@ fn beat_lines(beats: &Value) -> String {
     let number = |key: &str| beats.get(key).and_then(Value::as_u64).unwrap_or(0);
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let last = match (text(beats, "began"), text(beats, "ended")) {
-        (Some(began), Some(ended)) => format!(", the last from {began} to {ended}"),
-        (Some(began), None) => format!(", one under way since {began}"),
+        // Both in UTC with equal digits, so text compares as time.
+        (Some(began), Some(ended)) if began <= ended => format!(", the last from {began} to {ended}"),
+        (Some(began), _) => format!(", one under way since {began}"),
         (None, _) => String::new(),
     };
     let (count, failed, skipped) = (number("count"), number("failed"), number("skipped"));

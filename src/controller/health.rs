@@ -16,9 +16,10 @@ use super::report::rfc3339;
 use crate::engine::desired::Spec;
 use crate::engine::expand::{Items, Kind, Want};
 use crate::engine::observed::{Alive, Observed, Phase};
-use crate::engine::probe::{Check, Evidence, Heartbeat, Probe};
+use crate::engine::probe::{Check, Evidence, Heartbeat, Probe, Readiness};
 use crate::engine::{Desired, InstanceId, Object, Sight, Sighting};
 use crate::home::Home;
+use crate::observe::clock;
 use crate::probe::card::Known;
 use crate::probe::{Beat, Card, Prober, Tally, Target, Watched};
 
@@ -188,14 +189,21 @@ impl Entry {
 fn is_ready(target: &Target, sighting: &Sighting) -> bool {
     let Sight::Seen(alive) = &sighting.sight else { return false };
     let health = &sighting.health;
-    match target.probes.ready.as_ref().map(|probe| &probe.check) {
-        None | Some(Check::Delay(_)) => true,
-        Some(Check::Log(_) | Check::Notify) => alive.is_told,
-        Some(Check::Http { .. } | Check::Tcp { .. } | Check::Command(_) | Check::File(_)) => match &health.ready {
+    match target.probes.readiness() {
+        // Sooner, a signal would find nobody who has learned to take it.
+        Readiness::After(delay) => alive.since.after(delay) <= clock::boot(),
+        Readiness::Probed if is_told(target) => alive.is_told,
+        Readiness::Probed => match &health.ready {
             Some(evidence) if evidence.is_of(alive) => evidence.is_pass,
             Some(_) | None => health.is_found,
         },
     }
+}
+
+/// Its shim says whether it is ready.
+fn is_told(target: &Target) -> bool {
+    let check = target.probes.ready.as_ref().map(|probe| &probe.check);
+    matches!(check, Some(Check::Log(_) | Check::Notify))
 }
 
 impl Core {

@@ -28,7 +28,7 @@ pub struct Tally {
     pub failed: u64,
     /// When the last one began.
     pub began: Option<Timestamp>,
-    /// When the last one ended.
+    /// When the last one that is over ended: before that, while one is under way.
     pub ended: Option<Timestamp>,
     /// When and how the last failure came.
     pub last_failure: Option<(Timestamp, Arc<str>)>,
@@ -112,7 +112,7 @@ async fn repeat(shared: Arc<Shared>, id: InstanceId, rule: Heartbeat, mut whom: 
         }
         match target {
             Some(target) if !is_stopped(&target) => {
-                note(&|tally| (tally.began, tally.ended) = (Some(clock::wall()), None));
+                note(&|tally| tally.began = Some(clock::wall()));
                 let came = poke(&shared, &target, &rule).await;
                 let failure = came.err().map(|why| sentence(&name(&rule.poke), &why));
                 note(&|tally| {

@@ -1,0 +1,94 @@
+//! What makes a service ready, and what takes that from it.
+
+use crate::peer::{Peer, Refusing, instance, reason};
+use crate::world::{World, service};
+
+#[test]
+fn a_service_is_ready_as_soon_as_it_answers() {
+    let world = World::new();
+    let (tcp, http) = (Refusing::new(), Refusing::new());
+    let (tcp_port, http_port) = (tcp.port(), http.port());
+    let quick = "startup: 60s, failure: 1000";
+    let text = service("tcp", "sleep 100000", &format!("ready: {{ tcp: {tcp_port}, {quick} }}"))
+        + &service("http", "sleep 100000", &format!("ready: {{ http: \":{http_port}/health\", {quick} }}"))
+        + &service("command", "sleep 100000", &format!("ready: {{ command: [test, -e, go], {quick} }}"))
+        + &service(
+            "log",
+            "\"until [ -e go ]; do sleep 0.05; done; echo it is listening now; exec sleep 100000\"",
+            "ready: { log: is listening }",
+        )
+        + &service("delay", "sleep 100000", "ready: { delay: 100ms }");
+    world.write("all.yaml", &text);
+    world.apply();
+    let _controller = world.controller();
+    world.ready("delay/0");
+    for (name, expected) in [
+        ("tcp/0", format!("it runs and is not ready: tcp :{tcp_port}: connection refused")),
+        ("http/0", format!("it runs and is not ready: http :{http_port}/health: connection refused")),
+        ("command/0", "it runs and is not ready: command test: exit 1".to_owned()),
+        ("log/0", "it runs and is not ready: its output has not shown \"is listening\" yet".to_owned()),
+    ] {
+        world.until(&format!("{name} says {expected}"), || reason(&world, name) == expected);
+        assert_eq!(world.state(name), "Starting");
+        assert_eq!(instance(&world, name)["ready"], false);
+    }
+    let (_tcp, http) = (tcp.listen(200), http.listen(503));
+    std::fs::write(world.manifests().join("go"), "").expect("a file");
+    for name in ["tcp/0", "command/0", "log/0"] {
+        world.ready(name);
+    }
+    let expected = format!("it runs and is not ready: http :{http_port}/health: 503 Service Unavailable");
+    world.until(&expected, || reason(&world, "http/0") == expected);
+    http.answer(200);
+    world.ready("http/0");
+    let health = instance(&world, "http/0")["health"]["ready"].clone();
+    assert_eq!((&health["pass"], &health["said"]), (&true.into(), &format!("http :{http_port}/health: 200 OK").into()));
+    let told = world.ok(&["describe", "http"]);
+    assert!(told.contains(&format!("http :{http_port}/health: 200 OK")), "{told}");
+    assert_eq!(world.run(&["wait", "http", "tcp", "--for", "ready", "--timeout", "30s"]).code, 0);
+}
+
+#[test]
+fn a_service_that_stops_answering_is_unready_and_runs_on() {
+    let world = World::new();
+    let peer = Peer::new(200);
+    let ready = format!("ready: {{ http: {}, period: 100ms, failure: 3 }}", peer.port());
+    world.write("web.yaml", &service("web", "sleep 100000", &ready));
+    world.apply();
+    let _controller = world.controller();
+    let main = world.ready("web/0");
+    peer.answer(503);
+    world.until_state("web/0", "Running");
+    assert!(reason(&world, "web/0").contains("503 Service Unavailable"), "{}", reason(&world, "web/0"));
+    let said = world.run(&["wait", "web", "--timeout", "1s"]);
+    assert_eq!(said.code, 124);
+    assert!(said.err.contains("503 Service Unavailable"), "{}", said.err);
+    peer.answer(200);
+    assert_eq!(world.ready("web/0"), main);
+    assert_eq!(world.attempts("web/0").len(), 1);
+}
+
+#[test]
+fn what_runs_keeps_the_benefit_of_ready_until_its_first_answer() {
+    let world = World::new();
+    let peer = Peer::new(200);
+    let ready = format!("ready: {{ http: {}, period: 1s, failure: 4 }}", peer.port());
+    world.write("web.yaml", &service("web", "sleep 100000", &ready));
+    world.apply();
+    let controller = world.controller();
+    let main = world.ready("web/0");
+    controller.kill();
+    peer.answer(503);
+    let told = world.ok(&["describe", "web"]);
+    assert!(told.contains("nobody asks it now"), "{told}");
+    assert_eq!(world.state("web/0"), "Ready");
+    let before = peer.asked();
+    let _controller = world.controller();
+    // It was asked, failed, and is ready all the same: one failure is not four.
+    world.until("it is asked again", || peer.asked() > before);
+    assert_eq!(world.state("web/0"), "Ready");
+    world.until_state("web/0", "Running");
+    assert!(peer.asked() >= before + 4, "{} after {before}", peer.asked());
+    peer.answer(200);
+    assert_eq!(world.ready("web/0"), main);
+}
