@@ -263,8 +263,8 @@ fn code_3_for_what_is_not_there() {
         !   help: name objects of it: service/NAME
         = 3
         $ setpoint restart service/web/0
-        ! error: `service/web/0` is an instance, and this is about whole objects
-        !   help: write service/web
+        ! error: there is no instance `service/web/0` that ever ran
+        !   help: setpoint describe service/web
         = 3
         $ setpoint get web api
         ! error: there is no `api`
@@ -459,8 +459,14 @@ fn code_124_for_what_takes_too_long_and_1_for_what_will_never_come() {
     world.write("slow.yaml", &service("slow", "no-such-program", "backoff: { from: 1h, to: 1h }"));
     let said = world.run(&["apply", "-f", "manifests", "--wait", "--timeout", "1s"]);
     assert_eq!(said.code, 124, "{said:?}");
-    let last: Vec<&str> = said.err.lines().rev().take(2).collect();
-    assert_eq!(last, ["  help: setpoint describe service/slow", "error: not in time: service/slow"], "{said:?}");
+    let last: Vec<&str> = said.err.lines().rev().take(3).collect();
+    let [help, why, what] = last[..] else { panic!("{said:?}") };
+    assert_eq!(
+        [help, what],
+        ["  help: setpoint describe service/slow", "error: not in time: service/slow"],
+        "{said:?}"
+    );
+    assert!(why.starts_with("  service/slow: ") && why.contains("no-such-program"), "{said:?}");
     world.write("slow.yaml", &service("slow", "'exit 1'", "backoff: { from: 10ms, to: 10ms, giveUpAfter: 2 }"));
     let said = world.run(&["apply", "-f", "manifests", "--wait"]);
     assert_eq!(said.code, 1, "{said:?}");

@@ -85,6 +85,7 @@ fn a_first_day_before_anything_runs() {
         $ setpoint wait hello --timeout 100ms
         ! service/hello  Starting after AGE  it is wanted and does not run
         ! error: not in time: service/hello
+        !   service/hello: it is wanted and does not run
         !   help: no controller runs, so nothing is started or stopped: setpoint controller start
         = 124
         $ setpoint explain service.restart

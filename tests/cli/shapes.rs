@@ -63,6 +63,7 @@ fn get_as_json_is_a_list_also_when_it_is_empty_or_one() {
         .items[].spec.dir text
         .items[].spec.run text
         .items[].status.instances list
+        .items[].status.instances[].adopted bool
         .items[].status.instances[].attempt number
         .items[].status.instances[].lastExit null
         .items[].status.instances[].name text
