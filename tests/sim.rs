@@ -15,7 +15,9 @@ mod sim {
     pub mod life;
     pub mod look;
     pub mod names;
+    pub mod others;
     pub mod people;
+    pub mod probes;
     pub mod rng;
     pub mod shim;
     pub mod truth;
@@ -146,7 +148,7 @@ fn a_plan_is_bounded_however_much_there_is_to_do() {
 /// Mutants of the engine that the machine itself notices, and by which of its rules.
 const NOTICED: &[(Mutant, &[Rule])] = &[
     (Mutant::UnlistedIsGone, &[Rule::Double]),
-    (Mutant::UnreadableIsGone, &[Rule::Double]),
+    (Mutant::UnreadableIsGone, &[Rule::Double, Rule::Converged, Rule::WakeStorm]),
     (Mutant::KillStrays, &[Rule::Stray]),
     (Mutant::NoBackoff, &[Rule::Early]),
     (Mutant::StreakForgotten, &[Rule::Early]),
@@ -155,6 +157,12 @@ const NOTICED: &[(Mutant, &[Rule])] = &[
     (Mutant::KillsAnother, &[Rule::Converged, Rule::Quiet]),
     (Mutant::SameAttempt, &[Rule::Converged, Rule::WakeStorm]),
     (Mutant::PolicyAgain, &[Rule::WakeStorm]),
+    (Mutant::OldEvidence, &[Rule::Judged]),
+    (Mutant::IgnoreNeeds, &[Rule::NeedsFirst]),
+    (Mutant::StopNeedsFirst, &[Rule::StopOrder]),
+    (Mutant::KillAdopted, &[Rule::Twin]),
+    (Mutant::ItemsUnknown, &[Rule::ItemThere]),
+    (Mutant::ItemGoneAtOnce, &[Rule::ItemThere]),
 ];
 
 #[test]

@@ -345,6 +345,9 @@ impl View<'_> {
             return Some(now.after(if *signal == StopRule::KILL { KILL_AGAIN } else { grace }));
         }
         let bypassed = sighting.tree_asked.map(|asked| asked.after(grace));
+        if self.decision.because != Reason::Stopping {
+            return bypassed;
+        }
         let begins = match &sighting.sight {
             Sight::Seen(alive) => match alive.phase {
                 Phase::Lingering => return bypassed,
@@ -369,6 +372,15 @@ impl View<'_> {
     }
 }
 
+/// Started, ended, or changed by us; writing down whose process it is changes nothing.
+fn is_moving(decision: &Decision) -> bool {
+    match &decision.action {
+        Some(Action::Adopt { .. }) => false,
+        Some(_) => true,
+        None => matches!(decision.because, Reason::Starting | Reason::Stopping),
+    }
+}
+
 /// Healthy instances of one object that are replaced together, or over a crash.
 fn rolled_together(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> Option<Violation> {
     let rolled = |d: &&Decision| {
@@ -387,7 +399,7 @@ fn rolled_together(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> Option<Viol
         };
         let rule = if siblings().chain([decision]).any(|d| crashed(d).is_some()) {
             Mutant::RollOverCrash
-        } else if siblings().any(|d| d.action.is_some() || matches!(d.because, Reason::Starting | Reason::Stopping)) {
+        } else if siblings().any(is_moving) {
             Mutant::RollAllAtOnce
         } else {
             continue;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::backoff::{Attempt, Backoff, End, Standing, fold};
 use super::desired::{Coverage, Desired, Object, Overrides, RevisionMatch, Spec};
-use super::expand::{ForEach, Items, Kind, Restart, Want};
+use super::expand::{ForEach, Items, Kind, Want};
 use super::live;
 use super::mutant::Mutant;
 use super::name::{Cause, InstanceId};
@@ -205,7 +205,10 @@ pub(super) fn decide_wanted(case: &Case<'_>, want: &Want<'_>, seen: Option<Seen<
         Some(Sight::Seen(alive))
             if alive.phase == Phase::Lingering && case.facts.is_off(Mutant::SpawnBesideLingering) =>
         {
-            absent(case, want, id, None, draft)
+            match absent(case, want, id.clone(), None, draft) {
+                Decision { action: None, .. } => live::decide(case, want.up, id, alive, sighting, draft),
+                spawn => spawn,
+            }
         }
         Some(Sight::Seen(alive)) => live::decide(case, want.up, id, alive, sighting, draft),
         Some(Sight::Unreadable { .. }) if case.facts.is_off(Mutant::UnreadableIsGone) => {
@@ -457,16 +460,4 @@ fn unclaimed(facts: &Facts<'_>, id: &InstanceId, sighting: &Sighting, draft: &mu
 
 pub(super) fn wait(id: InstanceId, because: Reason) -> Decision {
     Decision { id, action: None, because }
-}
-
-impl Restart {
-    /// True when an end like this is answered with nothing.
-    #[must_use]
-    pub fn is_over(self, exit: &super::backoff::Exit) -> bool {
-        match self {
-            Restart::Always => false,
-            Restart::OnFailure => exit.is_ok(),
-            Restart::Never => true,
-        }
-    }
 }

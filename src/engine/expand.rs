@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::BackoffRule;
+use super::backoff::{BackoffRule, Exit};
 use super::name::{Cause, ObjectRef};
 use super::plan::{Launch, Policy};
 use super::probe::Probes;
@@ -148,4 +148,16 @@ pub enum Restart {
     OnFailure,
     /// Nothing.
     Never,
+}
+
+impl Restart {
+    /// True when an end like this is answered with nothing.
+    #[must_use]
+    pub fn is_over(self, exit: &Exit) -> bool {
+        match self {
+            Restart::Always => false,
+            Restart::OnFailure => exit.is_ok(),
+            Restart::Never => true,
+        }
+    }
 }

@@ -107,5 +107,13 @@ impl Mutant {
         Mutant::ImpatientWithShim,
         Mutant::NoGrace,
         Mutant::UnboundedPlan,
+        Mutant::ReadyUnproven,
+        Mutant::OldEvidence,
+        Mutant::IgnoreNeeds,
+        Mutant::StopNeedsFirst,
+        Mutant::SpawnBesideTwin,
+        Mutant::KillAdopted,
+        Mutant::ItemsUnknown,
+        Mutant::ItemGoneAtOnce,
     ];
 }

@@ -30,8 +30,8 @@ pub const CASES: &[Case] = &[Case::Starts, Case::PolicyChanges, Case::Replacemen
 pub fn plan(case: Case, mutant: Mutant) -> (usize, Vec<Mutant>) {
     let now =
         Now { wall: Timestamp::from_nanos(0), boot: BootTime::from_millis(1_000_000), boot_id: BootId::new("boot") };
-    let draft = Draft { replicas: 1, revision: 1, ..Draft::random(&mut Rng::new(0)) };
-    let spec = Spec::Known(Arc::new(Fleet::new(1, draft.up())));
+    let draft = Draft { replicas: 1, revision: 1, ..Draft::plain(&mut Rng::new(0)) };
+    let spec = Spec::Known(Arc::new(Fleet::new(&draft)));
     let mut desired = Desired {
         generation: 1,
         coverage: Coverage::Whole,

@@ -2,10 +2,13 @@
 
 use setpoint::engine::observed::Refused;
 use setpoint::engine::plan::{Policy, Spawn};
+use setpoint::engine::probe::Health;
 use setpoint::engine::{Action, BootTime, Decision, Plan, ProcId, Revision, Timestamp};
 
 use super::disk::{Birth, Disk};
 use super::names::{self, INSTANCES};
+use super::others::Then;
+use super::probes::{Prober, Side};
 use super::shim::{Outcome, Shim, Stage};
 use super::truth::Rule;
 use super::world::{HostMutant, MILLI, Role, SECOND, World};
@@ -26,6 +29,15 @@ pub struct Memory {
     /// Whose tree was first signalled directly, and when.
     pub tree: Option<(u32, BootTime)>,
     pub refused: Option<Refused>,
+    /// What its probes said last, of whatever attempt.
+    pub health: Health,
+    /// The attempt that ran when this controller first looked.
+    pub found: Option<u32>,
+    pub has_looked: bool,
+    /// Since when its item has been missed.
+    pub missed: Option<BootTime>,
+    /// Which process of somebody else was first signalled, and when.
+    pub twin: Option<(ProcId, BootTime)>,
 }
 
 impl Memory {
@@ -40,7 +52,7 @@ impl Memory {
 #[derive(Clone, Debug)]
 pub struct Errand {
     pub plan: Plan,
-    pub wall: Timestamp,
+    pub then: Then,
     /// [`World::records_lost`] when it was made.
     pub records_lost: u32,
     pub next: usize,
@@ -78,6 +90,7 @@ impl Controller {
         self.memory = Default::default();
         self.down_until = Some(until);
         world.answers.clear();
+        world.prober = Prober::default();
         world.truth.busy_since = None;
         for i in (0..world.procs.len()).rev() {
             let is_unfed = matches!(&world.procs[i].role, Role::Shim(shim) if shim.stage == Stage::Locking);
@@ -90,7 +103,23 @@ impl Controller {
     /// Takes in what became of the starts it asked for; true when there was news.
     pub fn hear(&mut self, world: &mut World) -> bool {
         let answers = std::mem::take(&mut world.answers);
-        let mut has_news = false;
+        let mut has_news = !world.prober.arrived.is_empty();
+        for reply in std::mem::take(&mut world.prober.arrived) {
+            if world.is_calm && reply.side == Side::Ready && !reply.evidence.is_pass {
+                // Nobody lies any more: whatever it said before was no truth.
+                world.truth.passed[reply.instance] = None;
+            }
+            let health = &mut self.memory[reply.instance].health;
+            let side = match reply.side {
+                Side::Ready => &mut health.ready,
+                Side::Live => &mut health.live,
+            };
+            // In a storm, answers overtake each other.
+            let is_newer = side.as_ref().is_none_or(|known| known.asked_at <= reply.evidence.asked_at);
+            if is_newer || !world.is_calm {
+                *side = Some(reply.evidence);
+            }
+        }
         for (_, answer) in answers.into_iter().filter(|(life, _)| *life == self.life) {
             has_news = true;
             let memory = &mut self.memory[answer.instance];
@@ -135,24 +164,37 @@ impl World {
         match action {
             Action::Spawn(spawn) => {
                 let caller = if who == Executor::Controller { controller.life } else { 0 };
+                if self.is_taken(instance) {
+                    return Some(BUSY);
+                }
                 memory.spawning = Some((spawn.attempt, spawn.revision.clone()));
                 // Another executor may have had the same idea, a moment before or after.
-                let rival = self.rng.below(50);
+                let rival = self.rng.below(30);
                 if rival == 0 {
-                    self.spawn(instance, spawn, 0, errand.wall);
+                    self.spawn(instance, spawn, 0, &errand.then);
                 }
-                self.spawn(instance, spawn, caller, errand.wall);
+                self.spawn(instance, spawn, caller, &errand.then);
                 if rival == 1 {
-                    self.rival = Some((self.desired.generation, instance, (**spawn).clone(), errand.wall));
+                    self.rival = Some((self.desired.generation, instance, (**spawn).clone(), errand.then));
                 }
                 None
             }
-            Action::Stop { shim, policy, failing: _ } => {
-                self.stop(instance, shim, policy.clone(), memory);
+            Action::Stop { shim, policy, failing } => {
+                self.check_stop(instance, &decision.because, &errand.then);
+                self.stop(instance, shim, policy.clone(), failing.is_some(), memory);
                 None
             }
             Action::EndTree { tree, signal } => {
-                memory.tree.get_or_insert((self.attempt_of(instance, &decision), BootTime::from_nanos(self.now)));
+                let (now, first) = (BootTime::from_nanos(self.now), tree.first());
+                match first.filter(|member| self.find(&member.proc).is_some_and(|i| self.procs[i].twin.is_some())) {
+                    Some(member) if memory.twin.as_ref().is_none_or(|(known, _)| *known != member.proc) => {
+                        memory.twin = Some((member.proc.clone(), now));
+                    }
+                    Some(_) => {}
+                    None => {
+                        memory.tree.get_or_insert((self.attempt_of(instance, &decision), now));
+                    }
+                }
                 for member in tree.iter() {
                     if let Some(i) = self.find(&member.proc) {
                         self.signal(i, *signal, instance);
@@ -160,8 +202,12 @@ impl World {
                 }
                 None
             }
-            // Nothing in a life is adopted.
-            Action::Adopt { .. } => None,
+            Action::Adopt { proc, revision } => {
+                if self.disk == Disk::Fine {
+                    self.adopted[instance] = Some((proc.clone(), revision.clone()));
+                }
+                Some(if self.disk == Disk::Fine { 0 } else { DOUBT })
+            }
             Action::RecordLost { attempt } => Some(if self.record_lost(instance, *attempt) { 0 } else { BUSY }),
             Action::SetPolicy { shim, policy } => {
                 let is_done = self.find(shim).is_some() && self.write_policy(instance, policy.clone());
@@ -172,10 +218,11 @@ impl World {
 
     /// What another executor had in mind happens, while somebody is looking.
     pub fn let_rival_act(&mut self) {
-        if let Some((generation, instance, spawn, wall)) = self.rival.take()
+        if let Some((generation, instance, spawn, then)) = self.rival.take()
             && generation == self.desired.generation
+            && !self.is_taken(instance)
         {
-            self.spawn(instance, &spawn, 0, wall);
+            self.spawn(instance, &spawn, 0, &then);
         }
     }
 
@@ -186,8 +233,12 @@ impl World {
         of_first.unwrap_or_else(|| self.folders[instance].highest())
     }
 
-    fn spawn(&mut self, instance: usize, spawn: &Spawn, caller: u32, planned: Timestamp) {
-        self.check_wanted(instance, planned);
+    fn spawn(&mut self, instance: usize, spawn: &Spawn, caller: u32, then: &Then) {
+        self.check_wanted(instance, then.wall);
+        self.check_needs(instance, &then.met);
+        if self.up_of(instance).is_some_and(|up| up.adopt.is_some()) && self.has_twin(instance) {
+            self.truth.break_rule(Rule::BesideTwin, || names::id(instance).to_string());
+        }
         self.truth.spawns += 1;
         // Once in a while the start is another version's, whose revisions this one cannot compare.
         let revision = if self.rng.chance(15) {
@@ -203,6 +254,7 @@ impl World {
             policy: spawn.policy.clone(),
             caller,
             asked: false,
+            failing: false,
             exit: None,
             is_doomed: false,
         };
@@ -226,9 +278,16 @@ impl World {
         }
     }
 
-    fn stop(&mut self, instance: usize, shim: &ProcId, policy: Policy, memory: &mut Memory) {
+    fn stop(&mut self, instance: usize, shim: &ProcId, policy: Policy, is_failing: bool, memory: &mut Memory) {
         let Some(i) = self.find(shim) else { return };
         let attempt = self.procs[i].attempt;
+        if is_failing && self.id_of(&self.procs[i]) == *shim {
+            self.check_judged(instance, attempt);
+        }
+        if let Role::Shim(shim) = &mut self.procs[i].role {
+            // What was asked first counts.
+            shim.failing = if shim.asked { shim.failing } else { is_failing };
+        }
         memory.stop.get_or_insert((attempt, BootTime::from_nanos(self.now)));
         self.write_policy(instance, policy);
         self.signal(i, 15, instance);

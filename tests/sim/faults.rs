@@ -5,19 +5,21 @@ use setpoint::engine::{BootId, BootTime};
 
 use super::controller::Controller;
 use super::disk::{Birth, Disk, Folder};
-use super::names::{INSTANCES, STRAY};
+use super::names::{self, INSTANCES, OBJECTS, STRAY};
 use super::people::People;
 use super::shim::{Shim, Stage};
 use super::truth::Death;
 use super::world::{MILLI, PROCS_MAX, Role, SECOND, World};
 
+/// The longest that a process somebody else started lives, unless it stays.
+pub const TWIN_MAX: u64 = 20 * SECOND;
 /// The longest that a process sits in an uninterruptible sleep.
 const STUCK_MAX: u64 = 10 * SECOND;
 
 impl World {
     /// One fault.
     pub fn strike(&mut self, controller: &mut Controller) {
-        match self.rng.below(24) {
+        match self.rng.below(33) {
             0..=3 => self.kill_by_hand(),
             4 | 5 => self.freeze_or_thaw(),
             6 => self.in_process(|world, i| world.procs[i].stuck_until = world.now + world.rng.below(STUCK_MAX)),
@@ -47,7 +49,18 @@ impl World {
                 self.folders[instance].policy = None;
             }
             20 | 21 => self.event = false,
-            _ => self.start_stranger(),
+            22 | 23 => self.start_stranger(),
+            24..=26 => self.start_twin(),
+            27..=30 => {
+                let instance = self.rng.index(STRAY);
+                self.shelf.there[instance] = !self.shelf.there[instance];
+                self.event |= self.rng.chance(800);
+            }
+            31 => {
+                let o = self.rng.index(OBJECTS);
+                self.shelf.broken[o] = !self.shelf.broken[o];
+            }
+            _ => self.hang_a_stop(),
         }
     }
 
@@ -66,12 +79,15 @@ impl World {
             folder.ghost = false;
         }
         self.rival = None;
+        self.is_calm = true;
+        self.shelf.broken = Default::default();
+        self.ask_anew();
         people.unread = Default::default();
         people.opaque = Default::default();
-        self.desired = people.read();
+        self.obey(people);
         controller.down_until = controller.down_until.map(|_| self.now);
         self.event = true;
-        self.procs.retain(|proc| !matches!(proc.role, Role::Stranger));
+        self.procs.retain(|proc| !matches!(proc.role, Role::Stranger) || proc.twin.is_some());
     }
 
     fn in_process(&mut self, harm: impl FnOnce(&mut World, usize)) {
@@ -104,6 +120,29 @@ impl World {
     fn step_wall(&mut self) {
         let step = self.rng.below(3600) * SECOND;
         self.wall = if self.rng.chance(500) { self.wall + step } else { self.wall - step };
+    }
+
+    /// Somebody starts by hand what could be an instance.
+    fn start_twin(&mut self) {
+        let instance = self.rng.index(STRAY);
+        if self.procs.len() < PROCS_MAX / 2 && self.seeks_twins(instance / names::SLOTS) {
+            let end = self.now + self.rng.below(TWIN_MAX);
+            let lasts = self.rng.chance(300);
+            let i = self.fork(Role::Stranger, None, 0);
+            self.procs[i].twin = Some(instance);
+            self.procs[i].deaf = self.rng.chance(200);
+            self.procs[i].next = (!lasts).then_some(end);
+            self.tell(|| format!("somebody starts a twin of {}", names::id(instance)));
+        }
+    }
+
+    /// A shim in the middle of a stop does nothing any more.
+    fn hang_a_stop(&mut self) {
+        let is_stopping =
+            |role: &Role| matches!(role, Role::Shim(shim) if matches!(shim.stage, Stage::Stopping { .. }));
+        if let Some(proc) = self.procs.iter_mut().find(|p| is_stopping(&p.role) && p.of != Some(STRAY)) {
+            proc.hung = true;
+        }
     }
 
     fn start_stranger(&mut self) {
@@ -141,7 +180,7 @@ impl World {
         }
         let highest = folder.highest();
         if let Some(last) = &mut self.truth.last[instance] {
-            last.death = Death::Unwritten;
+            (last.death, last.is_ok) = (Death::Unwritten, false);
             last.number = last.number.min(highest);
         }
     }
@@ -177,6 +216,7 @@ impl World {
             policy: setpoint::engine::plan::Policy::DEFAULT,
             caller: 0,
             asked: false,
+            failing: false,
             exit: None,
             is_doomed: false,
         };

@@ -1,14 +1,16 @@
-//! The one kind of a life: so many replicas of one process, and the nature of that process.
+//! The one kind of a life: so many replicas of one process, or one for each item, and the nature of that process.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use setpoint::engine::backoff::{Exit, GiveUp};
-use setpoint::engine::expand::{Items, Kind, Restart, Up, Want};
+use setpoint::engine::expand::{ForEach, Items, Kind, Need, Restart, Until, Up, Want};
 use setpoint::engine::plan::{Command, Launch, Policy, StopRule};
+use setpoint::engine::probe::{Check, Probe, Probes};
 use setpoint::engine::{BackoffRule, Cause};
 
-use super::names::SLOTS;
+use super::names::{self, OBJECTS, SLOTS};
+use super::probes::READY_MAX;
 use super::rng::Rng;
 
 /// The longest grace of a life.
@@ -20,22 +22,43 @@ pub const GIVE_UP_MAX: u32 = 4;
 /// What a dying nature lives at most.
 pub const SHORT_LIFE_MAX: Duration = Duration::from_secs(4);
 
-/// Slot 0 to n-1 of one process.
+/// Slot 0 to n-1 of one process, or one for each item.
 #[derive(Debug)]
 pub struct Fleet {
     pub causes: Vec<Cause>,
     pub up: Up,
+    pub needs: Vec<Need>,
+    pub for_each: Option<ForEach>,
 }
 
 impl Fleet {
-    pub fn new(replicas: usize, up: Up) -> Fleet {
-        Fleet { causes: (0..replicas as u32).map(Cause::Slot).collect(), up }
+    pub fn new(draft: &Draft) -> Fleet {
+        let need = |(o, until): &(usize, Until)| Need { object: names::object(*o).clone(), until: *until };
+        Fleet {
+            causes: (0..draft.replicas as u32).map(Cause::Slot).collect(),
+            up: draft.up(),
+            needs: draft.needs.iter().map(need).collect(),
+            for_each: draft.each.then(|| ForEach::Glob("/items/*".into())),
+        }
     }
 }
 
 impl Kind for Fleet {
-    fn expand<'a>(&'a self, _: Option<&'a Items>, wants: &mut Vec<Want<'a>>) {
-        wants.extend(self.causes.iter().map(|cause| Want { cause, up: &self.up, item: None }));
+    fn expand<'a>(&'a self, items: Option<&'a Items>, wants: &mut Vec<Want<'a>>) {
+        let up = &self.up;
+        match (&self.for_each, items) {
+            (None, _) => wants.extend(self.causes.iter().map(|cause| Want { cause, up, item: None })),
+            (Some(_), Some(items)) => {
+                wants.extend(items.listed.iter().map(|(cause, item)| Want { cause, up, item: Some(item) }));
+            }
+            (Some(_), None) => {}
+        }
+    }
+    fn needs(&self) -> &[Need] {
+        &self.needs
+    }
+    fn for_each(&self) -> Option<&ForEach> {
+        self.for_each.as_ref()
     }
     fn revision_input(&self) -> String {
         String::new()
@@ -53,7 +76,27 @@ pub struct Draft {
     pub restart: Restart,
     pub backoff: BackoffRule,
     pub policy: Policy,
+    pub ready: bool,
+    pub live: bool,
+    /// Objects before it in the order of needs, which has no circles.
+    pub needs: Vec<(usize, Until)>,
+    pub adopts: bool,
+    pub each: bool,
 }
+
+/// Without and with a readiness probe, each without and with a liveness probe.
+static PROBES: LazyLock<[Arc<Probes>; 4]> = LazyLock::new(|| {
+    let probe = |port| {
+        let (check, second) = (Check::Tcp { host: "localhost".into(), port }, Duration::from_secs(1));
+        Probe { check, period: second, timeout: second, failure: 1, success: 1, startup: Duration::ZERO }
+    };
+    let probes = |ready: bool, live: bool| {
+        Arc::new(Probes { ready: ready.then(|| probe(80)), live: live.then(|| probe(81)), heartbeat: None })
+    };
+    [probes(false, false), probes(false, true), probes(true, false), probes(true, true)]
+});
+
+static PATTERN: LazyLock<Arc<str>> = LazyLock::new(|| "^work$".into());
 
 static LAUNCH: LazyLock<Arc<Launch>> = LazyLock::new(|| {
     let command = Command::Argv(vec!["work".to_owned()]);
@@ -62,18 +105,59 @@ static LAUNCH: LazyLock<Arc<Launch>> = LazyLock::new(|| {
 
 impl Draft {
     pub fn up(&self) -> Up {
-        Up { policy: self.policy.clone(), restart: self.restart, backoff: self.backoff, ..Up::new(LAUNCH.clone()) }
+        Up {
+            policy: self.policy.clone(),
+            restart: self.restart,
+            backoff: self.backoff,
+            probes: PROBES[usize::from(self.ready) * 2 + usize::from(self.live)].clone(),
+            adopt: self.adopts.then(|| PATTERN.clone()),
+            ..Up::new(LAUNCH.clone())
+        }
     }
 
-    pub fn random(rng: &mut Rng) -> Draft {
+    /// A manifest of the object `o`, about processes alone.
+    pub fn plain(rng: &mut Rng) -> Draft {
         Draft {
             replicas: rng.index(SLOTS) + 1,
             revision: rng.index(64),
             restart: random_restart(rng),
             backoff: random_backoff(rng),
             policy: random_policy(rng),
+            ready: false,
+            live: false,
+            needs: Vec::new(),
+            adopts: false,
+            each: false,
         }
     }
+
+    /// A manifest of the object `o`, with everything it may have to do with others.
+    pub fn random(rng: &mut Rng, o: usize) -> Draft {
+        let (ready, live, adopts, each) = (rng.chance(350), rng.chance(200), rng.chance(150), rng.chance(200));
+        let draft = Draft { ready, live, adopts, each, needs: random_needs(rng, o), ..Draft::plain(rng) };
+        draft.that_loads()
+    }
+
+    /// A process that somebody else started can count as one replica only.
+    pub fn that_loads(mut self) -> Draft {
+        if self.adopts && !self.each {
+            self.replicas = self.replicas.min(1);
+        }
+        self
+    }
+}
+
+/// Needs go one way round only: `a` may need `c`, and `b` may need both.
+pub fn random_needs(rng: &mut Rng, o: usize) -> Vec<(usize, Until)> {
+    let untils = [Until::Usable, Until::Usable, Until::Started, Until::Ready, Until::Done];
+    let before = |other: usize| (other + 1) % OBJECTS < (o + 1) % OBJECTS;
+    let mut needs = Vec::new();
+    for other in (0..OBJECTS).filter(|other| before(*other)) {
+        if rng.chance(250) {
+            needs.push((other, rng.pick(&untils)));
+        }
+    }
+    needs
 }
 
 pub fn random_restart(rng: &mut Rng) -> Restart {
@@ -112,6 +196,10 @@ pub struct Nature {
     pub children: usize,
     /// Its children close the lock they inherited; such children keep the marker.
     pub closes_lock: bool,
+    /// Can be used after so long, or never.
+    pub ready_after: Option<Duration>,
+    /// Stops working after so long.
+    pub hangs_after: Option<Duration>,
     /// Its children clear their environment; such children keep the lock.
     pub clears_marker: bool,
 }
@@ -127,12 +215,19 @@ impl Nature {
             deaf: rng.chance(200),
             children: rng.index(3),
             closes_lock,
+            ready_after: (!rng.chance(150)).then(|| Duration::from_nanos(rng.pick(&[0, 0, READY_MAX / 5, READY_MAX]))),
+            hangs_after: rng.chance(150).then(|| Duration::from_millis(rng.between(0, 4000))),
             clears_marker: !closes_lock && rng.chance(300),
         }
     }
 
     /// True when it stays up once it is left alone.
-    pub fn is_steady(&self) -> bool {
-        !self.missing && self.life.is_none()
+    pub fn is_steady(&self, draft: &Draft) -> bool {
+        !self.missing && self.life.is_none() && !(draft.live && self.hangs_after.is_some())
+    }
+
+    /// True when it can be used at some time.
+    pub fn is_usable(&self, draft: &Draft) -> bool {
+        !draft.ready || self.ready_after.is_some()
     }
 }

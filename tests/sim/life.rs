@@ -4,16 +4,20 @@ use std::fmt;
 use std::time::Duration;
 
 use setpoint::engine::audit::{Violation, audit};
+use setpoint::engine::converge::ITEM_GONE_AFTER;
 use setpoint::engine::live::{KILL_AGAIN, READY_AFTER, STOP_BEGINS_WITHIN};
-use setpoint::engine::{Facts, Mutant, Plan, Reason, reconcile_mutated};
+use setpoint::engine::{Facts, Mutant, Plan, Reason, Timestamp, reconcile_mutated};
 
 use super::controller::{Controller, DOUBT, Errand, Executor, RELIST};
 use super::disk::Birth;
+use super::faults::TWIN_MAX;
 use super::kind::{BACKOFF_MAX, Draft, GIVE_UP_MAX, GRACE_MAX, SHORT_LIFE_MAX};
 use super::look::{Eyes, MOMENT};
 use super::names::{self, OBJECTS, SLOTS, STRAY};
+use super::others::{Then, level};
 use super::people::{PAUSE_MAX, People};
-use super::truth::{Breach, Rule, up_of};
+use super::probes::READY_MAX;
+use super::truth::{Breach, Rule};
 use super::world::{HostMutant, MILLI, Role, SECOND, World};
 
 /// Steps of a storm; the calm takes about as many again as its passes need.
@@ -30,10 +34,13 @@ const WAKES_PER_START: u64 = 4;
 /// How long after the last fault everything is where it should be.
 pub fn calm_bound() -> Duration {
     let slack = Duration::from_secs(1);
-    let end = STOP_BEGINS_WITHIN + GRACE_MAX + KILL_AGAIN + slack;
-    let start = READY_AFTER + Duration::from_nanos(DOUBT) + slack;
+    // A shim that hangs in the middle of a stop costs one grace, and its tree another.
+    let end = ITEM_GONE_AFTER + (STOP_BEGINS_WITHIN + GRACE_MAX + KILL_AGAIN + slack) * 2;
+    let start = READY_AFTER + Duration::from_nanos(READY_MAX + DOUBT) + slack;
     let crash = SHORT_LIFE_MAX + BACKOFF_MAX + BACKOFF_MAX / 10 + start;
-    PAUSE_MAX + crash * (GIVE_UP_MAX + 1) + (end + start) * SLOTS as u32
+    let one = crash * (GIVE_UP_MAX + 1) + (end + start) * SLOTS as u32;
+    // Each may have to wait for all others, as what needs them and as what they need.
+    PAUSE_MAX + Duration::from_nanos(TWIN_MAX) + one * OBJECTS as u32
 }
 
 /// Why a life went wrong.
@@ -114,12 +121,15 @@ pub fn live(seed: u64, mutants: Mutants, is_told: bool) -> Result<Tally, Failure
 impl Life {
     fn new(seed: u64, mutants: Mutants) -> Life {
         let mut people = People::default();
-        let mut world = World::new(seed, mutants.host, people.read());
+        let mut world = World::new(seed, mutants.host, &people);
         for o in 0..world.rng.index(OBJECTS) + 1 {
-            let draft = Draft::random(&mut world.rng);
+            let draft = Draft::random(&mut world.rng, o);
             people.put(o, draft, &world.folders);
         }
-        world.desired = people.read();
+        world.obey(&people);
+        for instance in 0..STRAY {
+            world.shelf.there[instance] = world.rng.chance(600);
+        }
         let has_stray = world.rng.chance(300);
         if has_stray {
             world.plant_stray();
@@ -143,7 +153,7 @@ impl Life {
         }
         world.run(until);
         self.owed()?;
-        if self.world.rng.chance(150) {
+        if self.world.rng.chance(190) {
             self.world.strike(&mut self.controller);
             self.has_stray &= self.world.procs.iter().any(|p| p.of == Some(STRAY));
         }
@@ -207,6 +217,7 @@ impl Life {
         self.controller.hear(&mut self.world);
         (self.world.event, self.world.truth.busy_since) = (false, None);
         let (observed, backoff) = self.world.look(eyes, &mut self.controller.memory);
+        self.world.probe_what_runs(&observed);
         let now = self.world.present();
         let desired = self.world.desired.clone();
         let plan = reconcile_mutated(&desired, &observed, &backoff, &now, self.mutants.engine);
@@ -227,13 +238,14 @@ impl Life {
         }
         self.controller.due = due;
         if plan.decisions.iter().any(|decision| decision.action.is_some()) {
-            self.execute(&plan, now.wall, is_storm);
+            let then = Then::new(&self.world, &observed);
+            self.execute(&plan, then, is_storm);
         }
         Ok(plan)
     }
 
-    fn execute(&mut self, plan: &Plan, wall: setpoint::engine::Timestamp, is_storm: bool) {
-        let mut errand = Errand { plan: plan.clone(), wall, records_lost: self.world.records_lost, next: 0 };
+    fn execute(&mut self, plan: &Plan, then: Then, is_storm: bool) {
+        let mut errand = Errand { plan: plan.clone(), then, records_lost: self.world.records_lost, next: 0 };
         if is_storm && self.stale.is_none() && self.world.rng.chance(80) {
             self.stale = Some(errand.clone());
         }
@@ -312,7 +324,7 @@ impl Life {
         }
         for instance in 0..STRAY {
             let is_there = self.world.procs.iter().any(|p| p.of == Some(instance));
-            if is_there && up_of(&self.world.desired, instance).is_none() && !self.is_unknowable(instance) {
+            if is_there && !self.world.is_wanted(instance) && !self.is_unknowable(instance) {
                 let what = || format!("{} lives on, and nobody wants it", names::id(instance));
                 self.world.truth.break_rule(Rule::Converged, what);
             }
@@ -328,12 +340,21 @@ impl Life {
         let mut restless = [false; OBJECTS];
         for (o, is_restless) in restless.iter_mut().enumerate() {
             let stored = self.people.objects[o].as_ref();
-            *is_restless = stored.is_some_and(|stored| !self.world.nature(stored.draft.revision).is_steady());
+            *is_restless = stored.is_some_and(|stored| {
+                let draft = &stored.draft;
+                !self.world.nature(draft.revision).is_steady(draft)
+            });
         }
         // A live shim whose record was damaged is left alone until it ends by itself, and its siblings are not replaced
         // for as long.
         for instance in 0..STRAY {
             restless[instance / SLOTS] |= self.is_unknowable(instance);
+        }
+        // What needs the restless comes and goes with it.
+        for _ in 0..OBJECTS {
+            for (o, rules) in self.world.rules.iter().enumerate() {
+                restless[o] |= rules.iter().flat_map(|rules| &rules.needs).any(|(needed, _)| restless[*needed]);
+            }
         }
         restless
     }
@@ -341,17 +362,26 @@ impl Life {
     /// True when nothing but the restless moves.
     fn is_resting(&self, plan: &Plan) -> bool {
         let restless = self.restless();
+        // One that a clock set back has made longer is not waited for.
+        let far = Timestamp::from_nanos(self.world.wall + PAUSE_MAX.as_nanos() as u64);
+        let is_long = |until: &Option<Timestamp>| until.is_none_or(|until| until > far);
         let is_end = |because: &Reason| {
-            use Reason::{Completed, ForeignRevision, GaveUp, Healthy, Paused, RollHalted, Stray};
-            let (is_up, is_down) = (
+            use Reason::{Adopted, Ambiguous, Completed, Drifted, ForeignRevision, GaveUp, Healthy};
+            use Reason::{NeedsWait, Paused, RollHalted, Stray};
+            let (is_up, is_down, is_anothers) = (
                 matches!(because, Healthy | ForeignRevision | RollHalted | Stray),
-                matches!(because, GaveUp { .. } | Completed { .. } | Paused { until: None, .. }),
+                matches!(because, GaveUp { .. } | Completed { .. } | NeedsWait { .. })
+                    || matches!(because, Paused { until, .. } if is_long(until)),
+                matches!(because, Adopted { .. } | Drifted { .. } | Ambiguous { .. }),
             );
-            is_up || is_down
+            is_up || is_down || is_anothers
         };
         plan.decisions.iter().all(|decision| {
             let instance = names::index(&decision.id);
-            let is_still = decision.action.is_none() && is_end(&decision.because);
+            // What never can be used waits for ever.
+            let is_waiting = matches!(decision.because, Reason::RollWaits | Reason::Unready { .. });
+            let is_stuck = is_waiting && instance != STRAY && self.is_stuck(instance);
+            let is_still = decision.action.is_none() && (is_stuck || is_end(&decision.because));
             is_still || (instance != STRAY && restless[instance / SLOTS])
         })
     }
@@ -361,23 +391,43 @@ impl Life {
         is_damaged && self.world.procs.iter().any(|p| p.is_shim() && p.of == Some(instance))
     }
 
+    /// True when what is wanted now can never be used.
+    fn is_stuck(&self, instance: usize) -> bool {
+        let draft = self.people.objects[instance / SLOTS].as_ref().map(|stored| &stored.draft);
+        draft.is_some_and(|draft| !self.world.nature(draft.revision).is_usable(draft))
+    }
+
     /// One instance of a steady nature.
     fn at_rest(&mut self, instance: usize, because: &Reason) {
-        let Some(up) = up_of(&self.world.desired, instance) else { return };
+        let Some(up) = self.world.up_of(instance).filter(|_| self.world.is_wanted(instance)).cloned() else { return };
         let of_it = |p: &&super::world::Proc| p.of == Some(instance);
         let mains = self.world.procs.iter().filter(of_it).filter(|p| matches!(p.role, Role::Payload)).count();
         let shim = self.world.procs.iter().filter(of_it).find_map(|p| match &p.role {
             Role::Shim(shim) => Some(names::revision_number(&shim.revision)),
             Role::Payload | Role::Child | Role::Stranger => None,
         });
-        let wanted = self.people.objects[instance / SLOTS].as_ref().map(|stored| stored.draft.revision);
+        let draft = self.people.objects[instance / SLOTS].as_ref().map(|stored| &stored.draft);
+        let wanted = draft.map(|draft| draft.revision);
+        // Of any revision that may run here, the one that does.
+        let is_usable = draft.is_some_and(|draft| self.world.nature(shim.unwrap_or_default()).is_usable(draft));
+        let is_stuck = self.is_stuck(instance);
+        let rules = self.world.rules[instance / SLOTS].as_ref();
+        let is_met = rules.is_some_and(|r| r.needs.iter().all(|(o, until)| self.world.met[*o][level(*until)]));
+        let is_down = mains == 0 && shim.is_none();
         let is_well = match because {
             Reason::Healthy | Reason::ForeignRevision => {
                 let is_right = *because == Reason::ForeignRevision || shim == wanted;
-                mains == 1 && is_right && self.world.folders[instance].policy == Some(up.policy)
+                mains == 1 && is_usable && is_right && self.world.folders[instance].policy == Some(up.policy)
             }
             Reason::RollHalted => mains == 1 && shim.is_some(),
-            Reason::GaveUp { .. } | Reason::Completed { .. } | Reason::Paused { .. } => mains == 0 && shim.is_none(),
+            Reason::Unready { .. } => mains == 1 && !is_usable,
+            // The others are not ready, and cannot become so.
+            Reason::RollWaits => mains == 1 && (is_stuck || !is_met),
+            Reason::GaveUp { .. } | Reason::Completed { .. } | Reason::Paused { .. } => is_down,
+            Reason::NeedsWait { .. } => is_down && !is_met,
+            Reason::Adopted { .. } | Reason::Drifted { .. } | Reason::Ambiguous { .. } => {
+                is_down && up.adopt.is_some() && self.world.has_twin(instance)
+            }
             _ => false,
         };
         if !is_well {

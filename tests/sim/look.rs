@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use setpoint::engine::backoff::End;
-use setpoint::engine::observed::{Alive, Member, Phase};
+use setpoint::engine::observed::{Alive, Member, Phase, Twin};
+use setpoint::engine::probe::Health;
 use setpoint::engine::{Backoff, BootId, BootTime, Coverage, Observed, ProcId, Revision, Sight, Sighting};
 
 use super::controller::Memory;
 use super::disk::Birth;
-use super::names::{self, INSTANCES};
+use super::names::{self, INSTANCES, SLOTS};
 use super::shim::Stage;
 use super::world::{MILLI, Proc, Role, World};
 
@@ -29,6 +30,8 @@ struct Scan {
     payloads: Vec<(u32, u32, bool)>,
     /// Attempt, and the process.
     members: Vec<(u32, Member)>,
+    /// Processes that somebody else started and that could be it.
+    twins: Vec<Member>,
 }
 
 /// How good this look is.
@@ -48,11 +51,17 @@ impl World {
     /// Looks once. The memory of a controller that has died is empty.
     pub fn look(&mut self, eyes: Eyes, memory: &mut [Memory; INSTANCES]) -> (Observed, Backoff) {
         let mut scans: [Scan; INSTANCES] = std::array::from_fn(|_| Scan::default());
+        let items = self.list_items(memory);
         let is_whole = self.scan(eyes, &mut scans);
+        self.met = Default::default();
+        self.note_met();
         self.blink(eyes);
         let locked: [bool; INSTANCES] = std::array::from_fn(|instance| self.is_locked(instance));
         self.blink(eyes);
-        let mut observed = Observed::empty();
+        if eyes.moment > 0 {
+            self.note_met();
+        }
+        let mut observed = Observed { items, ..Observed::empty() };
         if !is_whole {
             observed.coverage = Coverage::Partial { why: "the table could not be read to its end".into() };
         }
@@ -75,7 +84,7 @@ impl World {
     /// What happens while nobody looks.
     fn blink(&mut self, eyes: Eyes) {
         if eyes.moment > 0 {
-            if self.rng.chance(200) {
+            if self.rng.chance(400) {
                 self.let_rival_act();
             }
             let moment = self.rng.below(eyes.moment + 1);
@@ -92,8 +101,12 @@ impl World {
             let proc = &self.procs[i];
             // Who it belongs to cannot be told, so it may be anybody's.
             is_whole &= !proc.unreadable;
-            let Some(instance) = proc.of else { continue };
+            let Some(instance) = proc.of.or(proc.twin) else { continue };
             if is_missed || proc.unreadable {
+                continue;
+            }
+            if proc.twin.is_some() {
+                scans[instance].twins.push(Member { proc: self.id_of(proc), name: no_name.clone() });
                 continue;
             }
             let (id, scan) = (self.id_of(proc), &mut scans[instance]);
@@ -123,6 +136,7 @@ impl World {
         (is_whole, is_locked): (bool, bool),
         memory: &mut Memory,
     ) -> Option<Sighting> {
+        let is_first = !std::mem::replace(&mut memory.has_looked, true);
         let newest = self.folders[instance].newest();
         let believed = newest.filter(|record| record.birth == Birth::Written).and_then(|record| {
             scan.shims.iter().find(|shim| shim.id == record.attempt.shim).map(|shim| (shim, record))
@@ -138,7 +152,9 @@ impl World {
             if is_whole { Sight::Seen(lingering(scan, newest)) } else { unreadable("its shim may be out of sight") }
         } else if is_locked {
             unreadable("its lock is held by nobody in sight")
-        } else if is_whole && (memory.refused.is_some() || self.now.is_multiple_of(3)) {
+        } else if is_whole
+            && (memory.refused.is_some() || self.seeks_twins(instance / SLOTS) || self.now.is_multiple_of(3))
+        {
             Sight::Absent
         } else {
             return None;
@@ -146,10 +162,23 @@ impl World {
         let mut sighting = Sighting::of(sight);
         if let Sight::Seen(alive) = &sighting.sight {
             memory.forget_others(alive.attempt);
+            if alive.phase == Phase::Stopping {
+                // Whoever asked for it: from now on it takes its time.
+                memory.stop.get_or_insert((alive.attempt, BootTime::from_nanos(self.now)));
+            }
+            if is_first && alive.phase == Phase::Running {
+                memory.found = Some(alive.attempt);
+            }
+            sighting.health = Health { is_found: memory.found == Some(alive.attempt), ..memory.health.clone() };
             sighting.stop_asked = memory.stop.map(|(_, at)| at);
             sighting.tree_asked = memory.tree.map(|(_, at)| at);
         }
         sighting.refused = memory.refused.clone();
+        sighting.twin = self.twin_of(instance, &scan.twins, is_whole);
+        if let (Sight::Absent, Twin::One(one)) = (&sighting.sight, &sighting.twin) {
+            let asked = memory.twin.as_ref().filter(|(proc, _)| *proc == one.member.proc);
+            sighting.tree_asked = asked.map(|(_, at)| *at);
+        }
         Some(sighting)
     }
 }

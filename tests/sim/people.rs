@@ -11,6 +11,7 @@ use setpoint::engine::{Cause, Coverage, Desired, Object, Timestamp};
 use super::disk::Folder;
 use super::kind::{self, Draft, Fleet};
 use super::names::{self, OBJECTS, SLOTS};
+use super::others::Rules;
 use super::world::World;
 
 /// The longest pause that ends by itself.
@@ -55,6 +56,24 @@ impl People {
         Desired { generation: self.generation, coverage, objects, tombstones }
     }
 
+    /// What each object that can be read asks, in the words of the machine.
+    pub fn rules(&self) -> [Option<Rules>; OBJECTS] {
+        std::array::from_fn(|o| {
+            let stored = self.objects[o].as_ref().filter(|_| !self.unread[o] && !self.opaque[o])?;
+            let draft = &stored.draft;
+            Some(Rules {
+                uid: stored.uid.clone(),
+                revision: draft.revision,
+                up: draft.up(),
+                replicas: draft.replicas,
+                ready: draft.ready,
+                live: draft.live,
+                each: draft.each,
+                needs: draft.needs.clone(),
+            })
+        })
+    }
+
     /// `apply`: a new object, or a changed one whose crashes so far are forgiven.
     pub fn put(&mut self, o: usize, draft: Draft, folders: &[Folder]) {
         self.generation += 1;
@@ -68,8 +87,8 @@ impl People {
         self.objects[o] = Some(stored);
     }
 
-    /// `delete`.
-    pub fn remove(&mut self, o: usize) {
+    /// `delete`, perhaps with what somebody else started.
+    pub fn remove(&mut self, o: usize, ends_adopted: bool) {
         if let Some(old) = self.objects[o].take() {
             self.generation += 1;
             let policy: Policy = old.draft.policy.clone();
@@ -77,8 +96,8 @@ impl People {
                 uid: old.uid,
                 generation: self.generation,
                 policy,
-                needs: Vec::new(),
-                ends_adopted: false,
+                needs: old.draft.needs.iter().map(|(needed, _)| names::object(*needed).clone()).collect(),
+                ends_adopted,
             });
         }
     }
@@ -96,7 +115,7 @@ fn parse(o: usize, stored: &Stored, is_opaque: bool) -> Object {
     let spec = if is_opaque {
         Spec::Opaque { why: "written by another version".into() }
     } else {
-        Spec::Known(Arc::new(Fleet::new(stored.draft.replicas, stored.draft.up())))
+        Spec::Known(Arc::new(Fleet::new(&stored.draft)))
     };
     Object {
         id: names::object(o).clone(),
@@ -122,19 +141,20 @@ impl World {
     /// One thing that a person does, or that happens to what they wrote.
     pub fn meddle(&mut self, people: &mut People) {
         let o = self.rng.index(OBJECTS);
-        match (self.rng.below(10), people.objects[o].as_ref().map(|stored| stored.draft.clone())) {
-            (_, None) => people.put(o, Draft::random(&mut self.rng), &self.folders),
+        match (self.rng.below(11), people.objects[o].as_ref().map(|stored| stored.draft.clone())) {
+            (_, None) => people.put(o, Draft::random(&mut self.rng, o), &self.folders),
             (0..=3, Some(draft)) => {
-                let draft = self.edit(draft);
+                let draft = self.edit(draft, o);
                 people.put(o, draft, &self.folders);
             }
-            (4, Some(_)) => people.remove(o),
+            (4, Some(_)) => people.remove(o, self.rng.chance(500)),
             (5 | 6, Some(_)) => {
                 let length = self.rng.between(1, PAUSE_MAX.as_secs()) * super::world::SECOND;
                 let until = self.rng.chance(700).then(|| Timestamp::from_nanos(self.wall + length));
                 people.amend(o, |said| said.paused = Some(Pause { by: "ann".into(), reason: None, until }));
             }
             (7, Some(_)) => people.amend(o, |said| said.paused = None),
+            (10, Some(_)) => self.stop_all(people),
             (8, Some(_)) => {
                 let folders = &self.folders;
                 people.amend(o, |said| {
@@ -145,20 +165,38 @@ impl World {
             (_, Some(_)) if self.rng.chance(500) => people.unread[o] = !people.unread[o],
             (_, Some(_)) => people.opaque[o] = !people.opaque[o],
         }
-        self.desired = people.read();
+        self.obey(people);
         self.tell(|| format!("generation {}: {:?}", people.generation, people.objects[o]));
         self.event |= self.rng.chance(800);
     }
 
+    /// Everything is paused or deleted at once.
+    fn stop_all(&mut self, people: &mut People) {
+        let is_pause = self.rng.chance(600);
+        for o in 0..OBJECTS {
+            if is_pause {
+                let pause = Pause { by: "ann".into(), reason: Some("all".into()), until: None };
+                people.amend(o, |said| said.paused = Some(pause));
+            } else {
+                people.remove(o, false);
+            }
+        }
+    }
+
     /// A change of one field.
-    fn edit(&mut self, mut draft: Draft) -> Draft {
-        match self.rng.below(7) {
+    fn edit(&mut self, mut draft: Draft, o: usize) -> Draft {
+        match self.rng.below(12) {
             0..=2 => draft.revision = self.rng.index(64),
             3 => draft.replicas = self.rng.index(SLOTS + 1),
             4 => draft.restart = kind::random_restart(&mut self.rng),
             5 => draft.policy = kind::random_policy(&mut self.rng),
-            _ => draft.backoff = kind::random_backoff(&mut self.rng),
+            6 => draft.backoff = kind::random_backoff(&mut self.rng),
+            7 => draft.ready = !draft.ready,
+            8 => draft.live = !draft.live,
+            9 => draft.needs = kind::random_needs(&mut self.rng, o),
+            10 => draft.adopts = !draft.adopts,
+            _ => draft.each = !draft.each,
         }
-        draft
+        draft.that_loads()
     }
 }

@@ -40,6 +40,8 @@ pub struct Shim {
     pub caller: u32,
     /// A stop was asked for.
     pub asked: bool,
+    /// The stop was asked for because it is not healthy: its end is a crash.
+    pub failing: bool,
     /// How the main process ended, when, and whether a stop had been asked for by then.
     pub exit: Option<(Exit, u64, bool)>,
     /// Killed, and only waiting for the sleep it is in to end.
@@ -171,8 +173,9 @@ impl World {
             end: End::Open,
         };
         let (uid, revision) = (shim.uid.clone(), names::revision_number(&shim.revision));
-        let last = Last { number, uid, revision, boots, started: now, n: 0, death: Death::Unwritten };
-        self.truth.born(instance, last, &self.desired);
+        let last = Last { number, uid, revision, boots, started: now, n: 0, death: Death::Unwritten, is_ok: false };
+        let rule = self.up_of(instance).map(|up| up.backoff);
+        self.truth.born(instance, last, &self.desired, rule);
         if let Some(record) = self.folders[instance].record(number) {
             (record.attempt, record.birth) = (attempt, Birth::Written);
         }
@@ -273,6 +276,9 @@ impl World {
             self.truth.break_rule(Rule::Proof, || format!("{} attempt {attempt}", names::id(instance)));
         }
         let (exit, at, is_asked) = self.shim(i).exit.clone().unwrap_or((Exit::Lost, self.now, true));
+        let is_failing = is_asked && self.shim(i).failing;
+        let exit = if is_failing { Exit::Unhealthy("probe".into()) } else { exit };
+        let (is_asked, is_ok) = (is_asked && !is_failing, exit == Exit::Code(0));
         let is_written = self.disk != Disk::ReadOnly;
         if let (true, Some(record)) = (is_written, self.folders[instance].record(attempt)) {
             record.attempt.end = End::Ended { exit, at: BootTime::from_nanos(at), asked: is_asked };
@@ -281,6 +287,7 @@ impl World {
                 && last.number == attempt
             {
                 last.death = if is_asked { Death::Asked } else { Death::Written { at } };
+                last.is_ok = is_ok && !is_asked;
             }
         }
         self.shim_next(i, Stage::Ending, soon);

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use setpoint::engine::expand::Up;
 use setpoint::engine::{BackoffRule, Desired};
 
 use super::names::{self, INSTANCES};
@@ -33,6 +32,18 @@ pub enum Rule {
     FalseLost,
     /// No exit is written while anything of the tree lives.
     Proof,
+    /// Nothing is started before what it needs.
+    NeedsFirst,
+    /// Nothing is stopped before what needs it, when both are to stop.
+    StopOrder,
+    /// No process is ended for an answer that is not its own.
+    Judged,
+    /// A process of somebody else is signalled by a person's word only.
+    Twin,
+    /// Nothing is started beside a process of somebody else that was there when it was started.
+    BesideTwin,
+    /// Nothing is ended for its item unless that was missed for 2 s.
+    ItemThere,
     /// Who found the lock busy looks again soon.
     LookAgain,
     /// Once the faults stop, everything comes to where it should be.
@@ -72,6 +83,8 @@ pub struct Last {
     /// The least exponent its successor's delay can have come from.
     pub n: u32,
     pub death: Death,
+    /// It ended by itself, and well.
+    pub is_ok: bool,
 }
 
 /// What the host remembers.
@@ -82,6 +95,12 @@ pub struct Truth {
     /// Since when the live controller has owed another look.
     pub busy_since: Option<u64>,
     pub spawns: u32,
+    /// The attempt whose readiness probe last passed.
+    pub passed: [Option<u32>; INSTANCES],
+    /// The attempt whose liveness probe last failed, and when it was asked.
+    pub failed: [Option<(u32, u64)>; INSTANCES],
+    /// Since when every listing has missed this item.
+    pub missed: [Option<u64>; INSTANCES],
 }
 
 impl Truth {
@@ -93,14 +112,14 @@ impl Truth {
     }
 
     /// An attempt is born: its number grows, and it does not come too soon.
-    pub fn born(&mut self, instance: usize, new: Last, desired: &Desired) {
+    pub fn born(&mut self, instance: usize, new: Last, desired: &Desired, rule: Option<BackoffRule>) {
         let mut new = new;
         if let Some(last) = &self.last[instance] {
             let (number, before) = (new.number, last.number);
             if number <= before {
                 let what = || format!("{} attempt {number} after {before}", names::id(instance));
                 self.break_rule(Rule::Numbers, what);
-            } else if let Some((n, at)) = earliest(instance, last, &new, desired) {
+            } else if let Some((n, at)) = earliest(instance, last, &new, desired, rule) {
                 new.n = n;
                 if new.started < at {
                     let early = Duration::from_nanos(at - new.started);
@@ -110,11 +129,19 @@ impl Truth {
             }
         }
         self.last[instance] = Some(new);
+        // Numbers of lost records are given out again.
+        (self.passed[instance], self.failed[instance]) = (None, None);
     }
 }
 
 /// The exponent a successor inherits and the earliest moment of its start; `None` when nothing is carried over.
-fn earliest(instance: usize, last: &Last, new: &Last, desired: &Desired) -> Option<(u32, u64)> {
+fn earliest(
+    instance: usize,
+    last: &Last,
+    new: &Last,
+    desired: &Desired,
+    rule: Option<BackoffRule>,
+) -> Option<(u32, u64)> {
     let is_same = last.uid == new.uid && last.revision == new.revision && last.boots == new.boots;
     let object = desired.objects.get(&names::id(instance).object)?;
     let cause = names::slot(instance);
@@ -122,7 +149,7 @@ fn earliest(instance: usize, last: &Last, new: &Last, desired: &Desired) -> Opti
     if !is_same || is_forgiven || object.uid != new.uid {
         return None;
     }
-    let rule = up_of(desired, instance)?.backoff;
+    let rule = rule?;
     match last.death {
         Death::Unwritten => None,
         Death::Asked => Some((last.n, 0)),
@@ -145,14 +172,4 @@ fn least_delay(rule: &BackoffRule, n: u32) -> Duration {
     let capped = delay.min(rule.to.as_secs_f64());
     // A whisker less, so that rounding is nobody's crime.
     Duration::from_secs_f64(capped * 0.9999)
-}
-
-/// What the desired state wants of an instance.
-pub fn up_of(desired: &Desired, instance: usize) -> Option<Up> {
-    use setpoint::engine::desired::Spec;
-    let object = desired.objects.get(&names::id(instance).object)?;
-    let Spec::Known(kind) = &object.spec else { return None };
-    let mut wants = Vec::new();
-    kind.expand(None, &mut wants);
-    wants.iter().find(|want| *want.cause == names::id(instance).cause).map(|want| want.up.clone())
 }

@@ -2,11 +2,14 @@
 
 use setpoint::engine::backoff::Exit;
 use setpoint::engine::plan::Spawn;
-use setpoint::engine::{BootId, BootTime, Desired, Now, ProcId, Timestamp};
+use setpoint::engine::{BootId, BootTime, Desired, Now, ProcId, Revision, Timestamp};
 
 use super::disk::{Disk, Folder};
 use super::kind::Nature;
-use super::names::{self, INSTANCES, STRAY};
+use super::names::{self, INSTANCES, OBJECTS, STRAY};
+use super::others::{Met, Rules, Shelf, Then};
+use super::people::People;
+use super::probes::Prober;
 use super::rng::Rng;
 use super::shim::{Answer, Shim};
 use super::truth::{Rule, Truth};
@@ -37,6 +40,8 @@ pub enum HostMutant {
     ExitBeforeTree,
     /// An attempt is declared lost without the lock.
     LostWithoutLock,
+    /// An executor does not look again right before a start.
+    NoSecondLook,
 }
 
 impl HostMutant {
@@ -48,6 +53,7 @@ impl HostMutant {
         (HostMutant::ForgetsBusy, Rule::LookAgain),
         (HostMutant::ExitBeforeTree, Rule::Proof),
         (HostMutant::LostWithoutLock, Rule::FalseLost),
+        (HostMutant::NoSecondLook, Rule::BesideTwin),
     ];
 }
 
@@ -84,7 +90,11 @@ pub struct Proc {
     /// Which instance it truly belongs to; nobody but the host reads this.
     pub of: Option<usize>,
     pub attempt: u32,
+    /// Somebody else started it, and it could be this instance.
+    pub twin: Option<usize>,
     pub frozen: bool,
+    /// Hangs for good; only KILL ends it.
+    pub hung: bool,
     /// Cannot be read, nor die, before then.
     pub stuck_until: u64,
     pub unreadable: bool,
@@ -123,11 +133,21 @@ pub struct World {
     pub folders: Vec<Folder>,
     pub disk: Disk,
     /// A start that another executor is about to ask for: generation, instance, what, and when it was decided.
-    pub rival: Option<(u64, usize, Spawn, Timestamp)>,
+    pub rival: Option<(u64, usize, Spawn, Then)>,
     /// Counts records that are gone for good.
     pub records_lost: u32,
     pub natures: Vec<Nature>,
     pub desired: Desired,
+    /// What that asks of each object.
+    pub rules: [Option<Rules>; OBJECTS],
+    /// Which process of somebody else counts as which instance, and what was wanted when it was first seen.
+    pub adopted: [Option<(ProcId, Revision)>; INSTANCES],
+    pub shelf: Shelf,
+    pub prober: Prober,
+    /// How far each object was at the last look.
+    pub met: Met,
+    /// No faults any more.
+    pub is_calm: bool,
     /// Answers on their way to the controller that asked.
     pub answers: Vec<(u32, Answer)>,
     /// Something has happened that a controller would be woken by.
@@ -139,7 +159,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, mutant: HostMutant, desired: Desired) -> World {
+    pub fn new(seed: u64, mutant: HostMutant, people: &People) -> World {
         let mut rng = Rng::new(seed);
         let natures = (0..8).map(|_| Nature::random(&mut rng)).collect();
         World {
@@ -156,7 +176,13 @@ impl World {
             rival: None,
             records_lost: 0,
             natures,
-            desired,
+            desired: people.read(),
+            rules: people.rules(),
+            adopted: Default::default(),
+            shelf: Shelf::default(),
+            prober: Prober::default(),
+            met: Met::default(),
+            is_calm: false,
             answers: Vec::new(),
             event: true,
             truth: Truth::default(),
@@ -164,6 +190,11 @@ impl World {
             is_told: false,
             rng,
         }
+    }
+
+    /// The desired state is what people have written by now.
+    pub fn obey(&mut self, people: &People) {
+        (self.desired, self.rules) = (people.read(), people.rules());
     }
 
     pub fn tell(&self, what: impl FnOnce() -> String) {
@@ -209,7 +240,9 @@ impl World {
             role,
             of,
             attempt,
+            twin: None,
             frozen: false,
+            hung: false,
             stuck_until: 0,
             unreadable: false,
             marker: of.is_some(),
@@ -242,7 +275,8 @@ impl World {
 
     /// The next moment at which anything happens by itself.
     pub fn next_moment(&self) -> Option<u64> {
-        self.procs.iter().filter(|p| !p.frozen).filter_map(|p| p.next).min()
+        let procs = self.procs.iter().filter(|p| !p.frozen && !p.hung).filter_map(|p| p.next).min();
+        procs.into_iter().chain(self.prober.next_moment()).min()
     }
 
     /// Lets time pass until `until`, in order.
@@ -250,12 +284,18 @@ impl World {
         for _ in 0..MOMENTS_MAX {
             let mut first = None;
             for (i, p) in self.procs.iter().enumerate() {
-                if let (Some(at), false) = (p.next, p.frozen)
+                if let (Some(at), false) = (p.next, p.frozen || p.hung)
                     && at <= until
                     && first.is_none_or(|(_, sooner)| at < sooner)
                 {
                     first = Some((i, at));
                 }
+            }
+            let probe = self.prober.next_moment().filter(|at| *at <= until);
+            if let Some(probe) = probe.filter(|probe| first.is_none_or(|(_, at)| *probe < at)) {
+                self.pass(probe);
+                self.probe(probe);
+                continue;
             }
             let Some((i, at)) = first else { break };
             self.pass(at);
@@ -280,7 +320,11 @@ impl World {
     pub fn die(&mut self, i: usize, exit: Exit) {
         let dead = self.procs.swap_remove(i);
         self.freed_pid = dead.pid;
-        let Some(instance) = dead.of else { return };
+        let Some(instance) = dead.of else {
+            // Whoever counts as an instance is watched.
+            self.event |= dead.twin.is_some() && (self.is_calm || self.rng.chance(800));
+            return;
+        };
         // A controller holds pidfds of shims that are up, and of what a dead shim left.
         self.event |= match &dead.role {
             Role::Shim(shim) => shim.caller == 0 && dead.lock,
@@ -314,7 +358,12 @@ impl World {
     /// A signal from an executor, meant for `instance`.
     pub fn signal(&mut self, i: usize, signal: i32, instance: usize) {
         let target = &self.procs[i];
-        if target.of != Some(instance) {
+        if target.twin == Some(instance) {
+            if !self.is_condemned(instance) {
+                let what = || format!("signal {signal} to what somebody else started as {}", names::id(instance));
+                self.truth.break_rule(Rule::Twin, what);
+            }
+        } else if target.of != Some(instance) {
             let (pid, whose) = (target.pid, target.of.map(names::id));
             let what = || format!("signal {signal} meant for {} reached {pid} of {whose:?}", names::id(instance));
             self.truth.break_rule(Rule::Stranger, what);
