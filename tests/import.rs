@@ -2,5 +2,7 @@
 
 #[path = "import/cli.rs"]
 mod cli;
+#[path = "import/properties.rs"]
+mod properties;
 #[path = "import/samples.rs"]
 mod samples;

@@ -136,7 +136,13 @@ impl Draft {
         without(&mut spec, &defaults());
         // Where a relative folder starts from makes no difference here.
         spec.insert("dir".to_owned(), json!("/"));
-        (service::DEF.parse)(&Value::Object(spec)).err().unwrap_or_default()
+        let spec = Value::Object(spec);
+        let refused = crate::load::refused(&service::DEF, &spec);
+        if refused.is_empty() {
+            return (service::DEF.parse)(&spec).err().unwrap_or_default();
+        }
+        let fault = |way: Vec<String>| FieldError { path: way, ..FieldError::new(&[], "is out of range here", "") };
+        refused.into_iter().map(fault).collect()
     }
 
     /// The manifest in its short form, without the line for the editor.

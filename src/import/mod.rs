@@ -154,6 +154,7 @@ pub fn import(format: &Format, files: &[PathBuf], around: &Around) -> Result<Imp
                 let root = Key::root(&node);
                 (format.import)(&mut import, &root);
                 import.report.drop_rest("", &root, work::UNKNOWN);
+                import.report.settle(&root);
                 done.drafts.append(&mut import.drafts);
                 done.sources.push(node);
             }

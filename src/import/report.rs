@@ -136,6 +136,26 @@ impl Report {
         }
     }
 
+    /// Where something was said about a key and about one inside it, the outer word is spread over what is left.
+    pub fn settle(&mut self, root: &Key<'_>) {
+        let leaves = root.leaves();
+        let at = |leaf: &Key<'_>, n: usize| (leaf.place.file.clone(), leaf.path.get(..n).unwrap_or_default().to_vec());
+        // From the outermost inwards, so that what is spread is looked at again.
+        for depth in 1..leaves.iter().map(|leaf| leaf.path.len()).max().unwrap_or(0) {
+            let is_twice = |leaf: &&Key<'_>| self.lines.contains_key(&at(leaf, depth)) && self.covering(leaf) > 1;
+            let outer: Vec<_> = leaves.iter().filter(is_twice).map(|leaf| at(leaf, depth)).collect();
+            for place in outer {
+                let Some(line) = self.lines.remove(&place) else { continue };
+                for leaf in leaves.iter().filter(|leaf| leaf.path.starts_with(&place.1)) {
+                    if !self.covers(leaf) {
+                        let spread = Line { path: leaf.path.clone(), place: leaf.place.clone(), ..line.clone() };
+                        self.lines.insert(at(leaf, leaf.path.len()), spread);
+                    }
+                }
+            }
+        }
+    }
+
     /// True when something was said about this key or one that holds it.
     #[must_use]
     pub fn covers(&self, key: &Key<'_>) -> bool {

@@ -63,6 +63,16 @@ pub fn schema(def: &KindDef) -> &'static Value {
     CHECKERS.get(def.kind).map_or(&Value::Null, |checker| &checker.schema)
 }
 
+/// The ways to what the schema of a kind refuses in a spec.
+#[must_use]
+pub fn refused(def: &KindDef, spec: &Value) -> Vec<Vec<String>> {
+    let Some(Checker { validator: Some(validator), .. }) = CHECKERS.get(def.kind) else { return Vec::new() };
+    let way = |error: jsonschema::ValidationError<'_>| {
+        error.instance_path().segments().map(|step| step.to_string()).collect()
+    };
+    validator.iter_errors(spec).take(ERRORS_MAX).map(way).collect()
+}
+
 /// Reads a spec; `None` when anything is wrong with it, which `findings` has been told then.
 pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
     let def = subject.def;

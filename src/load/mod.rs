@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-pub use check::schema as spec_schema;
+pub use check::{refused, schema as spec_schema};
 pub use file::{FileReading, Form};
 pub use folder::{Cache, FILES_MAX, FolderReading, Trust, folder_set, load_folder, reload_folder};
 pub use foreign::similar;

@@ -1,0 +1,289 @@
+//! Whatever stands in a file: no panic, every key accounted for once, and what comes out loads.
+
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use setpoint::import::{Around, FORMATS, Format, Key, import};
+use setpoint::load::{Form, LoadContext, load_text};
+
+/// Keys that mean something to some format, and some that mean nothing to any.
+const KEYS: &[&str] = &[
+    "command",
+    "run",
+    "script",
+    "name",
+    "args",
+    "environment",
+    "env",
+    "env_file",
+    "user",
+    "umask",
+    "numprocs",
+    "instances",
+    "replicas",
+    "autorestart",
+    "autostart",
+    "restart",
+    "retry",
+    "startsecs",
+    "startretries",
+    "stopsignal",
+    "stopwaitsecs",
+    "stop_signal",
+    "stop_grace_period",
+    "kill_timeout",
+    "max_restarts",
+    "min_uptime",
+    "depends_on",
+    "depends",
+    "healthcheck",
+    "readiness_probe",
+    "liveness_probe",
+    "availability",
+    "shutdown",
+    "ready_output",
+    "ready_http",
+    "ready_port",
+    "deploy",
+    "ulimits",
+    "mem_limit",
+    "cpus",
+    "logging",
+    "labels",
+    "profiles",
+    "directory",
+    "dir",
+    "cwd",
+    "working_dir",
+    "build",
+    "image",
+    "ports",
+    "volumes",
+    "Type",
+    "ExecStart",
+    "ExecStartPre",
+    "ExecStop",
+    "Restart",
+    "RestartSec",
+    "StartLimitBurst",
+    "StartLimitIntervalSec",
+    "LimitNOFILE",
+    "Environment",
+    "EnvironmentFile",
+    "KillMode",
+    "WatchdogSec",
+    "MemoryMax",
+    "CPUQuota",
+    "TimeoutStopSec",
+    "After",
+    "test",
+    "interval",
+    "retries",
+    "limits",
+    "cpu_limit",
+    "port",
+    "schedule",
+    "cron",
+    "shell",
+    "nonsense",
+    "x-y",
+    "",
+];
+
+/// Values of every sort, most of them wrong for most keys.
+const VALUES: &[&str] = &[
+    "",
+    "0",
+    "1",
+    "-1",
+    "3",
+    "65536",
+    "1000001",
+    "99999999999999999999",
+    "true",
+    "false",
+    "no",
+    "always",
+    "on-failure",
+    "unexpected",
+    "30s",
+    "1m30s",
+    "infinity",
+    "7d",
+    "0.001s",
+    "512m",
+    "10%",
+    "150%",
+    "1.5",
+    "TERM",
+    "SIGKILL",
+    "KILL",
+    "99",
+    "web",
+    "a b 'c d'",
+    "unbalanced 'quote",
+    "$HOME",
+    "${A:-b}",
+    "${A}",
+    "${A",
+    "x${A}y",
+    "%(ENV_A)s",
+    "%(process_num)02d",
+    "%(program_name)s",
+    "%i",
+    "%Z",
+    "100%",
+    "/bin/true",
+    "-/bin/true",
+    "./run --flag",
+    "~",
+    "../x",
+    "A=1",
+    "A=1,B=\"2,3\"",
+    "=",
+    "8080",
+    ":8080/x",
+    "http://localhost:1/x",
+    "https://a/b",
+    "^regex.*$",
+    "027",
+    "0999",
+    "a:b:c",
+    "{{ x }}",
+    "é",
+    "\u{1f600}",
+    "\u{85}",
+    "- x",
+    "# y",
+    "a: b",
+    "[",
+    "{",
+    "null",
+];
+
+fn scalar() -> impl Strategy<Value = serde_json::Value> {
+    prop_oneof![
+        8 => prop::sample::select(VALUES).prop_map(serde_json::Value::from),
+        1 => any::<i64>().prop_map(serde_json::Value::from),
+        1 => any::<bool>().prop_map(serde_json::Value::from),
+        1 => Just(serde_json::Value::Null),
+    ]
+}
+
+fn value() -> impl Strategy<Value = serde_json::Value> {
+    scalar().prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+            prop::collection::btree_map(prop::sample::select(KEYS), inner, 0..4).prop_map(map),
+        ]
+    })
+}
+
+fn map(fields: std::collections::BTreeMap<&str, serde_json::Value>) -> serde_json::Value {
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// What runs in the words of every format, so that most of what comes in comes out.
+const RUNS: &[&str] = &["/bin/true", "./run --flag ${A:-b} $C", "/bin/a 'b c' %% $$x", "npm start", "unbalanced '"];
+
+fn section() -> impl Strategy<Value = serde_json::Value> {
+    let fields = prop::collection::btree_map(prop::sample::select(KEYS), value(), 0..12);
+    (fields, prop::sample::select(RUNS)).prop_map(|(mut fields, run)| {
+        for key in ["command", "run", "script", "ExecStart"] {
+            fields.insert(key, run.into());
+        }
+        map(fields)
+    })
+}
+
+/// A file of a format from sections of any shape.
+fn text(format: &Format, sections: &[serde_json::Value]) -> String {
+    let named = |name: &str| {
+        let fields = sections.iter().enumerate().map(|(n, section)| (format!("web{n}"), section.clone()));
+        serde_json::json!({ name: fields.collect::<serde_json::Map<_, _>>() })
+    };
+    let lines = |head: &dyn Fn(usize) -> String| {
+        let mut text = String::new();
+        for (n, section) in sections.iter().enumerate() {
+            text.push_str(&format!("{}\n", head(n)));
+            for (key, value) in section.as_object().into_iter().flatten().filter(|(key, _)| !key.is_empty()) {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                text.push_str(&format!("{key}={value}\n"));
+            }
+        }
+        text
+    };
+    match format.name {
+        "compose" => named("services").to_string(),
+        "process-compose" => named("processes").to_string(),
+        "pitchfork" => toml::to_string(&without_null(named("daemons"))).expect("TOML"),
+        "pm2" => serde_json::json!({ "apps": sections }).to_string(),
+        "supervisord" => lines(&|n| format!("[program:web{n}]")),
+        "systemd" => lines(&|_| "[Service]".to_owned()),
+        _ => lines(&|n| format!("web{n}: ./run {n}")).replace('=', ": "),
+    }
+}
+
+/// TOML has no null.
+fn without_null(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Null => "".into(),
+        serde_json::Value::Array(items) => items
+            .into_iter()
+            .map(|item| match without_null(item) {
+                // Lists of TOML may mix types, and the writer of this test takes maps last.
+                serde_json::Value::Object(map) => serde_json::Value::Object(map),
+                other => other,
+            })
+            .collect(),
+        serde_json::Value::Object(map) => {
+            map.into_iter().map(|(key, value)| (key, without_null(value))).collect::<serde_json::Map<_, _>>().into()
+        }
+        other => other,
+    }
+}
+
+fn check(format: &Format, bytes: &[u8]) -> Result<(), TestCaseError> {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let path = folder.path().join("input.any");
+    fs::write(&path, bytes).expect("written");
+    for docker in [false, true] {
+        let around = Around { target: PathBuf::from("/srv/x"), home: Some(PathBuf::from("/home/ada")), docker };
+        let Ok(imported) = import(format, std::slice::from_ref(&path), &around) else { continue };
+        for source in &imported.sources {
+            for leaf in Key::root(source).leaves().iter().filter(|leaf| !leaf.path.is_empty()) {
+                let count = imported.report.covering(leaf);
+                prop_assert_eq!(count, 1, "{:?} is accounted for {} times", leaf.path, count);
+            }
+        }
+        let yaml = imported.drafts.iter().map(setpoint::import::Draft::yaml).collect::<Vec<_>>().join("---\n");
+        let context = LoadContext { folder: PathBuf::from("/") };
+        let loaded = load_text(yaml.as_bytes(), Form::Yaml, &context);
+        // Needs may go round in a circle, which only all of them together show.
+        let is_good = loaded.as_ref().err().is_none_or(|problems| {
+            problems.list.iter().all(|problem| problem.message.contains("circle") || problem.message.contains("cycle"))
+        });
+        prop_assert!(is_good, "{}\n{}", yaml, loaded.err().map(|problems| problems.to_string()).unwrap_or_default());
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn keys_and_values_of_every_sort(sections in prop::collection::vec(section(), 1..4)) {
+        for format in FORMATS {
+            check(format, text(format, &sections).as_bytes())?;
+        }
+    }
+
+    #[test]
+    fn bytes_of_every_sort(bytes in prop::collection::vec(any::<u8>(), 0..300), text in "[ -~\n\t\\[\\]=:#;%$\"']{0,200}") {
+        for format in FORMATS {
+            check(format, &bytes)?;
+            check(format, text.as_bytes())?;
+        }
+    }
+}
