@@ -26,6 +26,8 @@ mod rolls;
 mod storms;
 #[path = "host/tables.rs"]
 mod tables;
+#[path = "host/tells.rs"]
+mod tells;
 #[path = "host/trees.rs"]
 mod trees;
 #[path = "host/upgrades.rs"]

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::support::{Home, comm, proc_number, until};
+use rustix::process::Signal;
+use setpoint::record::launch::Stdin;
+
+use crate::support::{Home, comm, proc_number, send, until};
 
 #[test]
 fn an_idle_shim_never_wakes() {
@@ -35,6 +38,41 @@ fn twenty_shims_are_small() {
     let mean = total / 20;
     println!("private dirty memory of a shim: {mean} kB");
     assert!(mean < 250, "{mean} kB of private memory a shim");
+}
+
+#[test]
+fn a_terminal_costs_what_it_keeps() {
+    let homes: Vec<Home> = (0..10).map(|_| Home::new()).collect();
+    let cost = |stdin: Stdin| {
+        let up = |home: &Home, attempt: u32| {
+            // More than is kept, and then nothing.
+            let mut start = home.line("seq 20000; echo done; exec sleep 1000");
+            (start.stdin, start.attempt, start.notify) = (stdin, attempt, stdin == Stdin::Tty);
+            start.up().0.pid
+        };
+        let attempt = if stdin == Stdin::Tty { 1 } else { 2 };
+        let shims: Vec<u32> = homes.iter().map(|home| up(home, attempt)).collect();
+        homes.iter().for_each(|home| home.wait_for_line("stdout F done"));
+        let settled = |pid: &u32| {
+            let now = || proc_number(*pid, "smaps_rollup", "Private_Dirty");
+            let mut last = now();
+            until("it has given memory back", || {
+                std::thread::sleep(Duration::from_millis(1200));
+                std::mem::replace(&mut last, now()) == last
+            });
+            last
+        };
+        let total: u64 = shims.iter().map(settled).sum();
+        for pid in &shims {
+            send(*pid, Signal::TERM);
+        }
+        homes.iter().for_each(|home| drop(home.end(attempt)));
+        total / 10
+    };
+    let (with, without) = (cost(Stdin::Tty), cost(Stdin::Null));
+    println!("private dirty memory of a shim: {with} kB with a terminal and a notify socket, {without} kB without");
+    // The last 32 KiB of output, a socket, and the pages they lie in.
+    assert!(with < without + 100, "{with} kB with a terminal, {without} kB without");
 }
 
 #[test]
