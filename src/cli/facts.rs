@@ -113,7 +113,7 @@ pub fn look_for_items(rule: &ForEach) -> Sight<Items> {
             Sight::Unreadable { why } => Sight::Unreadable { why },
         },
         ForEach::Command { .. } => {
-            let why = "its items come from a command, which only a controller runs, and none does";
+            let why = "its items come from a command, which only a controller runs, and none answers";
             Sight::Unreadable { why: why.into() }
         }
     }

@@ -220,3 +220,48 @@ pub fn add(cx: Look<'_>, desired: &Desired, observed: &mut Observed) {
         observed.sightings.entry(id).or_insert_with(|| Sighting::of(Sight::Absent)).twin = twin;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::backoff::Streak;
+    use crate::engine::plan::{self, Launch, Policy, Spawn};
+
+    fn start(id: &InstanceId) -> (Start, Ready) {
+        let launch = Launch::new(plan::Command::Line("true".to_owned()), "/");
+        let spawn = Spawn {
+            attempt: 1,
+            uid: "5f1c".into(),
+            revision: "1:9f86d081884c7d65".parse().expect("a revision"),
+            streak: Streak::default(),
+            launch: Arc::new(launch),
+            policy: Policy::DEFAULT,
+        };
+        (Start { id: id.clone(), spawn: Box::new(spawn), generation: 1 }, Err("for a test".to_owned()))
+    }
+
+    #[test]
+    fn a_start_is_dropped_when_its_twin_has_come_since_it_was_decided() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let home = Home::open(Some(&folder.path().join("home"))).expect("it can be made");
+        let (telling, _cards) = tokio::sync::mpsc::unbounded_channel();
+        let mut core = Core::new(home, 1024, telling).expect("it can look");
+        let id: InstanceId = "service/w/0".parse().expect("a name");
+        let file = folder.path().join("file").display().to_string();
+        let pattern: Arc<str> = format!("^(?:tail\\x00-F\\x00{})$", file.replace('.', "\\.")).into();
+        core.twins.rules.insert(id.clone(), Rule::new(id.clone(), &pattern, None));
+        let now = core.clock.now();
+        let count = |core: &mut Core| core.still_alone(vec![start(&id)], &now).len();
+        let before = count(&mut core);
+        let mut twin =
+            Command::new("tail").args(["-F", &file]).stderr(std::process::Stdio::null()).spawn().expect("tail");
+        let beside = count(&mut core);
+        let is_doubted = core.doubts.contains_key(&id);
+        twin.kill().expect("it is ours");
+        twin.wait().expect("it ends");
+        assert_eq!((before, beside, is_doubted, count(&mut core)), (1, 0, true, 1));
+    }
+}
