@@ -113,7 +113,9 @@ impl Finder {
         let argv = arguments(cx.table, process.pid)?;
         // One that cannot be compiled fits nobody here, and is said below.
         let fits = general.iter().any(|any| self.regex(any).is_ok_and(|regex| regex.is_match(&argv)));
-        fits.then_some(Candidate { process, argv })
+        // Ours fit their own rules, and there may be a thousand of them.
+        let is_ours = || cx.table.environ(process.pid).is_some_and(|environ| is_marked(&environ));
+        (fits && !is_ours()).then_some(Candidate { process, argv })
     }
 
     fn twin(
@@ -123,7 +125,9 @@ impl Finder {
         rule: &Rule,
         known: &mut BTreeMap<u32, Verdict>,
     ) -> Twin {
-        let regex = match self.regex(&rule.pattern) {
+        // With nobody to tell apart, the rule of one item says no more than that of any.
+        let pattern = if candidates.is_empty() { &rule.any } else { &rule.pattern };
+        let regex = match self.regex(pattern) {
             Ok(regex) => regex,
             Err(why) => return Twin::Unreadable { why },
         };
@@ -186,10 +190,14 @@ fn judge(cx: Look<'_>, candidate: &Candidate<'_>) -> Verdict {
         return Verdict::Nobody;
     }
     let Some(environ) = cx.table.environ(pid) else { return gap("the environment") };
-    let is_marked = environ.split(|b| *b == 0).any(|entry| entry.starts_with(b"SETPOINT_INSTANCE="));
     // Looked at last: what was read before belongs to this process only if it still has the same arguments.
     let is_same = is_it() && arguments(cx.table, pid).as_deref() == Some(argv);
-    if is_same && !is_marked { Verdict::Stranger } else { Verdict::Nobody }
+    if is_same && !is_marked(&environ) { Verdict::Stranger } else { Verdict::Nobody }
+}
+
+/// True when some home has started it.
+fn is_marked(environ: &[u8]) -> bool {
+    environ.split(|b| *b == 0).any(|entry| entry.starts_with(b"SETPOINT_INSTANCE="))
 }
 
 fn is_shim(table: &dyn Table, process: &Process) -> bool {
