@@ -78,10 +78,9 @@ fn compile(commit: &str, present: &Path, folder: &Path, binary: &Path) {
     let archive = folder.join("source.tar");
     git(&["archive", "--output", archive.to_str().expect("UTF-8"), commit]).expect("the sources");
     run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&source));
-    for part in ["deps", "build", ".fingerprint"] {
-        // Fails where the target folder is laid out otherwise; then everything is compiled.
-        _ = Command::new("cp").arg("-al").arg(present.join(part)).arg(build.join("debug")).output();
-    }
+    ["deps", "build", ".fingerprint"]
+        .iter()
+        .for_each(|part| link(&present.join(part), &build.join("debug").join(part)));
     let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     cargo.args(["build", "--locked", "--bin", "setpoint"]).current_dir(&source).env("CARGO_TARGET_DIR", &build);
     run(&mut cargo);
@@ -91,6 +90,26 @@ fn compile(commit: &str, present: &Path, folder: &Path, binary: &Path) {
     _ = std::fs::remove_dir_all(&build);
     _ = std::fs::remove_dir_all(&source);
     _ = std::fs::remove_file(&archive);
+}
+
+/// Links what belongs to dependencies. What belongs to this program has the same names in both builds, and is written in
+/// place, so a link would let one build spoil the other.
+fn link(from: &Path, to: &Path) {
+    // Where the target folder is laid out otherwise, everything is compiled.
+    let Ok(entries) = std::fs::read_dir(from) else { return };
+    _ = std::fs::create_dir_all(to);
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let (path, target) = (entry.path(), to.join(&name));
+        let name = name.to_string_lossy();
+        if name.starts_with("setpoint") || name.starts_with("libsetpoint") {
+            continue;
+        }
+        match path.is_dir() {
+            true => link(&path, &target),
+            false => _ = std::fs::hard_link(&path, &target),
+        }
+    }
 }
 
 fn run(command: &mut Command) {
