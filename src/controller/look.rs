@@ -124,6 +124,12 @@ impl Core {
                 sighting.refused = before.refused.clone();
             }
         }
+        if let Sight::Seen(alive) = &sighting.sight
+            && alive.phase == Phase::Stopping
+        {
+            // Asked by whomever, perhaps a controller that has died since: a shim that hangs now is not waited for.
+            sighting.stop_asked.get_or_insert(self.clock.now().boot);
+        }
         match &sighting.sight {
             Sight::Unreadable { .. } => self.doubt(id),
             // Nothing tells when it gets on, so it is looked at until it has.

@@ -62,7 +62,8 @@ pub struct Sighting {
     pub sight: Sight<Alive>,
     /// The policy file as it stands; `None` when there is none or it cannot be read.
     pub policy: Option<Policy>,
-    /// When this controller asked its shim to stop; forgotten with the controller, and asked again.
+    /// When this controller asked its shim to stop, or first saw it stopping; forgotten with the controller, and then
+    /// counted anew.
     pub stop_asked: Option<BootTime>,
     /// When this controller first signalled the tree itself, past the shim.
     pub tree_asked: Option<BootTime>,

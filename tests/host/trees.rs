@@ -199,22 +199,39 @@ fn s11_a_frozen_shim_is_bypassed() {
     world.ready("web/0");
 }
 
-#[test]
-fn s11_a_shim_that_freezes_in_the_middle_of_a_stop_is_bypassed() {
-    let world = World::new();
-    // It ignores the stop signal, so that the shim is still at it when it is frozen.
-    world.write(
-        "web.yaml",
-        &service("web", "\"trap '' TERM; sleep 100000 & wait; sleep 100001\"", "stop: { grace: 1s }"),
-    );
-    world.apply();
-    let _controller = world.controller();
-    world.ready("web/0");
+/// A service whose shim is frozen in the middle of its stop.
+fn freeze_a_stop(world: &World) {
     let shim = processes::id(world.instance("web/0").shim.expect("a shim"));
     world.ok(&["delete", "web", "--no-wait"]);
     let is_stopping = || world.processes().iter().any(|p| p.comm == "sp-stopping");
     world.until("the stop has begun", is_stopping);
     assert!(processes::send(shim, Signal::STOP));
+}
+
+/// It ignores the stop signal, so that the shim is still at it when it is frozen.
+const DEAF: &str = "\"trap '' TERM; sleep 100000 & wait; sleep 100001\"";
+
+#[test]
+fn s11_a_shim_that_freezes_in_the_middle_of_a_stop_is_bypassed() {
+    let world = World::new();
+    world.write("web.yaml", &service("web", DEAF, "stop: { grace: 1s }"));
+    world.apply();
+    let _controller = world.controller();
+    world.ready("web/0");
+    freeze_a_stop(&world);
+    world.until("nothing is left", || world.processes().into_iter().all(|p| p.comm == "setpoint"));
+}
+
+#[test]
+fn s11_a_stop_that_froze_under_an_earlier_controller_is_bypassed() {
+    let world = World::new();
+    world.write("web.yaml", &service("web", DEAF, "stop: { grace: 3s }"));
+    world.apply();
+    let controller = world.controller();
+    world.ready("web/0");
+    freeze_a_stop(&world);
+    controller.kill();
+    let _controller = world.controller();
     world.until("nothing is left", || world.processes().into_iter().all(|p| p.comm == "setpoint"));
 }
 
