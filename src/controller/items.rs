@@ -6,7 +6,7 @@
 //! nor a slow command keeps another object waiting, let alone the loop.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use super::folders::Note;
 use crate::engine::desired::Spec;
 use crate::engine::expand::{ForEach, Item, Items};
 use crate::engine::{Cause, Desired, InstanceId, Now, ObjectRef, Sight};
-use crate::execute::items::{Order, output};
+use crate::execute::reference::{Bounds, output};
 use crate::observe::items::{Listed, base, of_glob, of_lines};
 
 /// How often files are listed although nothing was heard of them.
@@ -34,6 +34,9 @@ const BETWEEN: Duration = Duration::from_millis(50);
 
 /// How many listings are under way at once.
 const LISTINGS_MAX: usize = 8;
+
+/// The most a command may print, in bytes.
+const OUTPUT_MAX: usize = 1 << 20;
 
 /// Which objects have items, and from where.
 pub type Rules = BTreeMap<ObjectRef, ForEach>;
@@ -54,7 +57,9 @@ pub fn list(rule: &ForEach) -> Sight<Listed> {
     let listed = match rule {
         ForEach::Glob(pattern) => of_glob(pattern),
         ForEach::Command { argv, dir, timeout, every: _ } => {
-            output(&Order { argv, dir, timeout: *timeout }).and_then(|lines| of_lines(&lines))
+            let lines = output(argv, Path::new(&**dir), Bounds { within: *timeout, bytes: OUTPUT_MAX });
+            let program = argv.first().map_or("", String::as_str);
+            lines.and_then(|lines| of_lines(&lines)).map_err(|why| format!("its items cannot be told: {program} {why}"))
         }
     };
     listed.map_or_else(|why| Sight::Unreadable { why: why.into() }, Sight::Seen)

@@ -121,7 +121,7 @@ fn value_of(value: &EnvValue, dir: &Path) -> Result<OsString, String> {
             read.map_err(|why| format!("fromFile {path}: {why}"))
         }
         EnvValue::FromCommand(argv) => {
-            let read = reference::output(argv, dir, reference::COMMAND_WITHIN).and_then(reference::value);
+            let read = reference::output(argv, dir, reference::OF_VALUE).and_then(reference::value);
             // Its arguments may be as secret as what it prints.
             let program = argv.first().map_or("", String::as_str);
             read.map_err(|why| format!("fromCommand {program}: {why}"))

@@ -10,7 +10,6 @@ pub mod env_file;
 pub mod environment;
 pub mod errand;
 pub mod identity;
-pub mod items;
 pub mod limits;
 pub mod lost;
 pub mod policy;

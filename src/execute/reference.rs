@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::engine::time::Span;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
@@ -24,6 +25,9 @@ pub const VALUE_MAX: usize = 64 << 10;
 
 /// How long a command may take.
 pub const COMMAND_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a command for a value may cost.
+pub const OF_VALUE: Bounds = Bounds { within: COMMAND_WITHIN, bytes: VALUE_MAX };
 
 /// All of a regular file, at most `max` bytes.
 ///
@@ -64,11 +68,20 @@ pub fn value(mut bytes: Vec<u8>) -> Result<OsString, String> {
     Ok(OsString::from_vec(bytes))
 }
 
-/// What a command prints, at most [`VALUE_MAX`] bytes, within `within`.
+/// What a command may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How long it may take.
+    pub within: Duration,
+    /// How many bytes it may print.
+    pub bytes: usize,
+}
+
+/// What a command prints. Nothing of it is left when this returns.
 ///
 /// # Errors
 /// In words: it cannot be executed, fails, prints too much, or takes too long.
-pub fn output(argv: &[String], dir: &Path, within: Duration) -> Result<Vec<u8>, String> {
+pub fn output(argv: &[String], dir: &Path, Bounds { within, bytes: max }: Bounds) -> Result<Vec<u8>, String> {
     let deadline = Instant::now() + within;
     let (program, arguments) = argv.split_first().ok_or("names no program")?;
     let mut command = Command::new(program);
@@ -79,17 +92,15 @@ pub fn output(argv: &[String], dir: &Path, within: Duration) -> Result<Vec<u8>, 
     }
     end_with_us(&mut command);
     let mut child = command.spawn().map_err(|error| words(&error))?;
-    let read = listen(&mut child, deadline);
-    if read.is_err() {
-        // It has not been waited for, so its number is still the number of its group.
-        if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-            _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
+    let read = listen(&mut child, deadline, max);
+    // It has not been waited for, so its number is still the number of its group.
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        _ = rustix::process::kill_process_group(group, Signal::KILL);
     }
     let status = child.wait().map_err(|error| words(&error))?;
     let bytes = read.map_err(|unheard| match unheard {
-        Unheard::Late => format!("takes longer than {} s", within.as_secs()),
-        Unheard::TooMuch => format!("prints more than {} KiB", VALUE_MAX >> 10),
+        Unheard::Late => format!("takes longer than {}", Span(within)),
+        Unheard::TooMuch => format!("prints more than {} KiB", max >> 10),
         Unheard::System(error) => words(&error),
     })?;
     if status.success() { Ok(bytes) } else { Err(failure(status)) }
@@ -126,7 +137,7 @@ impl From<rustix::io::Errno> for Unheard {
 }
 
 /// Reads until the command has ended; a descendant of it that keeps the pipe open is not waited for.
-fn listen(child: &mut Child, deadline: Instant) -> Result<Vec<u8>, Unheard> {
+fn listen(child: &mut Child, deadline: Instant, max: usize) -> Result<Vec<u8>, Unheard> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
     let mut pipe = child.stdout.take();
@@ -138,7 +149,7 @@ fn listen(child: &mut Child, deadline: Instant) -> Result<Vec<u8>, Unheard> {
         let left = deadline.saturating_duration_since(Instant::now());
         let has_ended = wait(pidfd.as_fd(), pipe.as_ref().map(AsFd::as_fd), left)?;
         if let Some(open) = &mut pipe
-            && drain(open, &mut bytes)?
+            && drain(open, &mut bytes, max)?
         {
             pipe = None;
         }
@@ -164,7 +175,7 @@ fn wait(pidfd: BorrowedFd<'_>, pipe: Option<BorrowedFd<'_>>, left: Duration) -> 
 }
 
 /// Takes what is there. True when there will be no more.
-fn drain(pipe: &mut impl Read, bytes: &mut Vec<u8>) -> Result<bool, Unheard> {
+fn drain(pipe: &mut impl Read, bytes: &mut Vec<u8>, max: usize) -> Result<bool, Unheard> {
     let mut buffer = [0; 4096];
     loop {
         match pipe.read(&mut buffer) {
@@ -174,7 +185,7 @@ fn drain(pipe: &mut impl Read, bytes: &mut Vec<u8>) -> Result<bool, Unheard> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Unheard::System(error)),
         }
-        if bytes.len() > VALUE_MAX {
+        if bytes.len() > max {
             return Err(Unheard::TooMuch);
         }
     }
@@ -186,7 +197,8 @@ mod tests {
 
     fn line(text: &str, millis: u64) -> Result<OsString, String> {
         let argv = ["/bin/sh", "-c", text].map(str::to_owned);
-        output(&argv, Path::new("/"), Duration::from_millis(millis)).and_then(value)
+        let bounds = Bounds { within: Duration::from_millis(millis), bytes: VALUE_MAX };
+        output(&argv, Path::new("/"), bounds).and_then(value)
     }
 
     #[test]
@@ -203,13 +215,13 @@ mod tests {
             ("kill -9 $$", 10_000, Err("was ended by signal 9")),
             (long, 10_000, Err("prints more than 64 KiB")),
             ("printf 'a\\0b'", 10_000, Err("contains a NUL byte, which no program can be given")),
-            ("echo hunter2; sleep 1000 & wait", 1000, Err("takes longer than 1 s")),
+            ("echo hunter2; sleep 1000 & wait", 1000, Err("takes longer than 1s")),
         ];
         for (text, millis, expected) in table {
             let expected = expected.map(OsString::from).map_err(str::to_owned);
             assert_eq!(line(text, *millis), expected, "{text}");
         }
-        let missing = output(&["/no/such/program".to_owned()], Path::new("/"), COMMAND_WITHIN);
+        let missing = output(&["/no/such/program".to_owned()], Path::new("/"), OF_VALUE);
         assert_eq!(missing, Err("No such file or directory".to_owned()));
     }
 

@@ -66,9 +66,9 @@ pub fn of_glob(pattern: &str) -> Result<Listed, String> {
 /// # Errors
 /// In words, when they are no items.
 pub fn of_lines(output: &[u8]) -> Result<Listed, String> {
-    let text = std::str::from_utf8(output).map_err(|_| "what the command prints is no text".to_owned())?;
+    let text = std::str::from_utf8(output).map_err(|_| "prints what is no text".to_owned())?;
     if text.contains('\0') {
-        return Err("the command prints a NUL, which no argument can hold".to_owned());
+        return Err("prints a NUL byte, which no argument can hold".to_owned());
     }
     let mut lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines.sort_unstable();
