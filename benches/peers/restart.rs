@@ -19,9 +19,9 @@ const P50: Figure = Figure::new(1, "restart p50, ms", Bar::PeerAndFloor("runit",
 const P99: Figure = Figure::new(1, "restart p99, ms", Bar::Floor(10.0));
 const CPU: Figure = Figure::new(1, "CPU a restart, ms", Bar::Most(2.5));
 /// How long a victim has been up.
-const LIFE_MIN: Duration = Duration::from_millis(3000);
+pub const LIFE_MIN: Duration = Duration::from_millis(3000);
 /// So many that none is killed five times: a supervisor may rightly give up on a service that keeps dying young.
-const SERVICES: usize = 30;
+pub const SERVICES: usize = 30;
 
 /// Measures the floor, and every peer.
 pub fn measure(order: &Order, table: &mut Table) {
@@ -69,7 +69,7 @@ fn one(order: &Order, table: &mut Table, peer: &mut dyn Peer, kills: usize) -> i
 }
 
 /// Kills the services one after the other, each when it has lived long enough; returns milliseconds.
-fn kill_in_turn(lab: &mut Lab, ids: &[String], kills: usize) -> Vec<f64> {
+pub fn kill_in_turn(lab: &mut Lab, ids: &[String], kills: usize) -> Vec<f64> {
     let end = Instant::now() + Duration::from_secs(150);
     let (mut down, mut times, mut sent): (BTreeMap<&str, u64>, Vec<f64>, usize) = Default::default();
     let (mut read, mut next) = (lab.starts.len(), Instant::now());

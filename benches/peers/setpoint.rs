@@ -14,19 +14,27 @@ use crate::lab::{Lab, show};
 #[derive(Default)]
 pub struct Setpoint {
     pid: u32,
+    /// Fields that every service has beside its command.
+    more: String,
 }
 
 impl Setpoint {
+    /// One whose services have these fields, too.
+    pub fn with(more: String) -> Setpoint {
+        Setpoint { pid: 0, more }
+    }
+
     fn argv(lab: &Lab, rest: &[&str]) -> Vec<String> {
         let mut argv = vec![env!("CARGO_BIN_EXE_setpoint").to_owned(), "--home".to_owned(), show(&lab.path("home"))];
         argv.extend(rest.iter().map(|word| (*word).to_owned()));
         argv
     }
 
-    fn manifest(lab: &Lab, service: &Service) -> io::Result<()> {
+    fn manifest(&self, lab: &Lab, service: &Service) -> io::Result<()> {
         let argv: Vec<String> = service.argv.iter().map(|word| format!("{word:?}")).collect();
         let log = if service.is_logged { "log: { maxSize: 100Mi, maxFiles: 20 }\n" } else { "" };
-        let text = format!("kind: Service\nname: {}\nrun: [{}]\n{log}", service.id, argv.join(", "));
+        let more = &self.more;
+        let text = format!("kind: Service\nname: {}\nrun: [{}]\n{log}{more}", service.id, argv.join(", "));
         lab.write(&format!("manifests/{}.yaml", service.id), &text, 0o644)
     }
 }
@@ -37,7 +45,7 @@ impl Peer for Setpoint {
     }
 
     fn configure(&mut self, lab: &Lab, services: &[Service]) -> io::Result<()> {
-        services.iter().try_for_each(|service| Setpoint::manifest(lab, service))
+        services.iter().try_for_each(|service| self.manifest(lab, service))
     }
 
     fn start(&mut self, lab: &mut Lab) -> io::Result<()> {
@@ -47,7 +55,7 @@ impl Peer for Setpoint {
     }
 
     fn add(&mut self, lab: &mut Lab, service: &Service) -> io::Result<()> {
-        Setpoint::manifest(lab, service)
+        self.manifest(lab, service)
     }
 
     fn stop_all(&mut self, lab: &mut Lab) -> io::Result<()> {

@@ -27,7 +27,7 @@ pub enum Bar {
 /// Which figure.
 #[derive(Clone, Copy, Debug)]
 pub struct Figure {
-    /// The row of the benchmark table, 1 to 11.
+    /// The row of the benchmark table, 1 to 12.
     pub row: u8,
     /// What is measured, unit included.
     pub what: &'static str,

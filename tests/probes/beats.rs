@@ -19,24 +19,25 @@ fn count(world: &World, name: &str, what: &str) -> u64 {
 fn an_instance_is_reminded_in_every_way() {
     let world = World::new();
     let peer = Peer::new(200);
-    let text = service(
-        "line",
-        "\"while read -r line; do echo got $line; done\"",
-        "heartbeat: { line: status?, every: 200ms }",
-    ) + &service(
-        "signal",
-        "[sh, -c, \"trap 'echo reminded' USR1; while :; do sleep 0.05; done\"]",
-        "ready: { delay: 500ms }\nheartbeat: { signal: USR1, every: 1s }",
-    ) + &service("http", "sleep 100000", &format!("heartbeat: {{ http: {}, every: 200ms }}", peer.port()))
+    let echo = "\"while read -r line; do echo got $line; done\"";
+    let text = service("line", echo, "heartbeat: { line: status?, every: 200ms }")
+        + &service("tty", echo, "tty: true\nheartbeat: { line: status?, every: 200ms }")
+        + &service(
+            "signal",
+            "[sh, -c, \"trap 'echo reminded' USR1; while :; do sleep 0.05; done\"]",
+            "ready: { delay: 500ms }\nheartbeat: { signal: USR1, every: 1s }",
+        )
+        + &service("http", "sleep 100000", &format!("heartbeat: {{ http: {}, every: 200ms }}", peer.port()))
         + &service("command", "sleep 100000", "heartbeat: { command: [sh, -c, echo no >&2; exit 3], every: 200ms }");
     world.write("all.yaml", &text);
     world.apply();
     let _controller = world.controller();
-    for name in ["line/0", "http/0", "command/0"] {
+    for name in ["line/0", "tty/0", "http/0", "command/0"] {
         world.until(&format!("{name} was reminded"), || count(&world, name, "count") >= 3);
     }
     let said = |name: &str, text: &str| world.run(&["logs", name, "-n", "all"]).out.contains(text);
     world.until("the line arrived", || said("line", "got status?"));
+    world.until("the line arrived at the terminal", || said("tty", "got status?"));
     world.until("the signal arrived", || said("signal", "reminded"));
     assert!(peer.asked() >= 3);
     let failing = beats(&world, "command/0");
