@@ -1,6 +1,5 @@
 //! `setpoint controller`: the program that keeps things as written.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -364,24 +363,6 @@ pub fn ping(home: &Home) -> Result<Option<u64>, Failure> {
 pub fn is_absent(home: &Home) -> bool {
     let soon = Some(Duration::from_secs(1));
     socket(home).is_ok_and(|socket| matches!(request::ask(&socket, "ping", &json!({}), soon), Ok(None)))
-}
-
-/// Why instances wait that could not be started: only a controller knows, since no record is left of it. Nothing when
-/// none answers at once.
-#[must_use]
-pub fn waiting(home: &Home) -> BTreeMap<String, String> {
-    let soon = Some(Duration::from_secs(1));
-    let asked = socket(home).ok().and_then(|socket| {
-        request::ask(&socket, "controller.status", &json!({}), soon).ok()??.get_mut("waiting").map(Value::take)
-    });
-    asked.and_then(|waiting| serde_json::from_value(waiting).ok()).unwrap_or_default()
-}
-
-/// What a running controller knows of items; nothing when none answers at once.
-#[must_use]
-pub fn items(home: &Home) -> Option<Value> {
-    let soon = Some(Duration::from_secs(1));
-    request::ask(&socket(home).ok()?, "controller.items", &json!({}), soon).ok()?
 }
 
 /// Has a running controller read everything again. False when none runs.

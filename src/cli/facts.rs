@@ -5,6 +5,7 @@
 //! does cannot differ.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::health::{self, Told};
 use super::{Failure, Global, exit};
 use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
-use crate::controller::{items, twins};
+use crate::controller::{items, request, twins};
 use crate::desired::generation::{Stored, StoredObject};
 use crate::desired::{Store, parsed, resolve};
 use crate::engine::backoff::End;
@@ -97,7 +98,7 @@ fn known_items(home: &Home, desired: &Desired) -> BTreeMap<ObjectRef, Sight<Item
     if rules.is_empty() {
         return BTreeMap::new();
     }
-    if let Some(answer) = super::controller::items(home) {
+    if let Some(answer) = asked_items(home) {
         return items::from_json(&answer);
     }
     rules.into_iter().map(|(object, rule)| (object, look_for_items(&rule))).collect()
@@ -126,9 +127,9 @@ fn add_waiting(home: &Home, plan: &mut Plan, now: &Now) {
     if !plan.decisions.iter().any(is_due) {
         return;
     }
-    let mut waiting = super::controller::waiting(home);
+    let mut refused = waiting(home);
     for decision in plan.decisions.iter_mut().filter(|decision| is_due(decision)) {
-        if let Some(why) = waiting.remove(&decision.id.to_string()) {
+        if let Some(why) = refused.remove(&decision.id.to_string()) {
             let until = now.boot.after(REFUSED_RETRY);
             (decision.action, decision.because) = (None, Reason::Refused { why: why.into(), until });
         }
@@ -356,4 +357,20 @@ pub fn age_of(span: std::time::Duration) -> String {
         7_200..172_800 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
     }
+}
+
+/// Why instances wait that could not be started: only a controller knows, since no record is left of it. Nothing when
+/// none answers at once.
+fn waiting(home: &Home) -> BTreeMap<String, String> {
+    let soon = Some(Duration::from_secs(1));
+    let asked = home.socket().ok().and_then(|socket| {
+        request::ask(&socket, "controller.status", &json!({}), soon).ok()??.get_mut("waiting").map(Value::take)
+    });
+    asked.and_then(|waiting| serde_json::from_value(waiting).ok()).unwrap_or_default()
+}
+
+/// What a running controller knows of items; nothing when none answers at once.
+fn asked_items(home: &Home) -> Option<Value> {
+    let soon = Some(Duration::from_secs(1));
+    request::ask(&home.socket().ok()?, "controller.items", &json!({}), soon).ok()?
 }

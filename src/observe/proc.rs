@@ -180,20 +180,13 @@ pub fn hiding() -> Option<std::sync::Arc<str>> {
     if rustix::process::geteuid().is_root() {
         return None;
     }
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo");
-    let option = match &mounts {
-        Ok(mounts) => hidden_by(mounts)?,
-        Err(error) => return Some(format!("/proc/self/mountinfo cannot be read: {error}").into()),
-    };
-    Some(format!("/proc is mounted with {option}, so a process that counts may be hidden").into())
-}
-
-/// The option by which the `/proc` on top hides processes.
-fn hidden_by(mounts: &str) -> Option<&str> {
-    let is_proc = |line: &&str| line.split(' ').nth(4) == Some("/proc");
-    let options = mounts.lines().rfind(is_proc)?.split_once(" - ")?.1.split(' ').nth(2)?;
-    let option = options.split(',').find(|option| option.starts_with("hidepid="))?;
-    (!matches!(option, "hidepid=0" | "hidepid=off")).then_some(option)
+    match super::machine::hidepid() {
+        Ok(option) => {
+            let option = option?;
+            Some(format!("/proc is mounted with hidepid={option}, so a process that counts may be hidden").into())
+        }
+        Err(error) => Some(format!("/proc/mounts cannot be read: {error}").into()),
+    }
 }
 
 /// Our own ancestors, nearest first: at most 64, so that a table that changes meanwhile cannot hold us.
@@ -207,25 +200,4 @@ pub fn ancestors() -> Vec<Process> {
         found.push(process);
     }
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_proc_that_hides_processes_says_so() {
-        let plain = "22 28 0:21 / /sys rw - sysfs sysfs rw\n23 28 0:22 / /proc rw,nosuid - proc proc rw\n";
-        let line = |options: &str| format!("{plain}90 23 0:50 / /proc rw,relatime shared:9 - proc proc {options}\n");
-        assert_eq!(hidden_by(plain), None);
-        for (options, hides) in [
-            ("rw,hidepid=2", Some("hidepid=2")),
-            ("rw,gid=4,hidepid=invisible", Some("hidepid=invisible")),
-            ("rw,hidepid=off", None),
-            ("rw,hidepid=0", None),
-            ("rw", None),
-        ] {
-            assert_eq!(hidden_by(&line(options)), hides, "{options}");
-        }
-    }
 }

@@ -26,9 +26,9 @@ fn who_only_has_the_words_in_its_arguments_is_somebody_else() {
         Stranger::start(&world, &["sh", "-c", &format!(": {words}; sleep 1000; :")]),
         // An editor with the words as the name of its file.
         Stranger::start(&world, &["tail", "-F", &words]),
-        Stranger::start(&world, &["grep", "-r", &words, "-"]),
+        Stranger::start(&world, &["grep", &words, "-"]),
         Stranger::start(&world, &["tail", "-F", &file_word, "more"]),
-        Stranger::start(&world, &["tail", &format!("-F {file_word}")]),
+        Stranger::start(&world, &["tail", "-F", "--", &format!("-F {file_word}")]),
         dead,
     ];
     world.write("w.yaml", &watcher(&file, ""));
