@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::apply::quoted;
 use super::{Failure, Format, Global, Outcome, exit};
-use crate::controller::request::{self, Ended};
+use crate::controller::request;
 use crate::controller::{Left, Options, RunError, run as run_controller};
 use crate::home::Home;
 use crate::observe::proc::ancestors;
@@ -21,7 +21,7 @@ use crate::record::argv;
 use crate::shim::first::{self, Role};
 
 /// How long a controller may take to answer a question.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The variables by which processes are known as ours; a controller never has them.
 const MARKERS: [&str; 3] = ["SETPOINT_HOME", "SETPOINT_INSTANCE", "SETPOINT_ATTEMPT"];
@@ -95,10 +95,10 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         Verb::Run { run, replace } => foreground(global, &run, replace),
         Verb::Start { run, foreground: true } => foreground(global, &run, false),
         Verb::Start { run, foreground: false } => start(global, &run.folders),
-        Verb::Stop { all } => stop(global, all),
+        Verb::Stop { all } => super::end::stop(global, all),
         Verb::Restart(run) => {
             let folders = if run.folders.is_empty() { live_folders(global)? } else { run.folders };
-            stop(global, false)?;
+            super::end::stop(global, false)?;
             start(global, &folders)
         }
         Verb::Status => status(global),
@@ -108,7 +108,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     }
 }
 
-fn open(global: &Global) -> Result<Home, Failure> {
+pub(super) fn open(global: &Global) -> Result<Home, Failure> {
     Home::open(global.home.as_deref()).map_err(|error| Failure::new(exit::FAILED, error.to_string()))
 }
 
@@ -180,7 +180,7 @@ fn replace_background(home: &Home) -> Result<(), Failure> {
     let environ = pid.and_then(|pid| ProcTable.environ(pid)).unwrap_or_default();
     let is_it = |entry: &[u8]| entry.strip_prefix(BACKGROUND.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
     if environ.split(|byte| *byte == 0).any(is_it) {
-        end(home)?;
+        super::end::end(home)?;
     }
     Ok(())
 }
@@ -197,7 +197,7 @@ fn as_process_1(global: &Global, args: &RunArgs) -> Outcome {
                 Left::Running => exit::INTERRUPTED,
             })
         }
-        Role::Stopper => stop_all(global, &open(global)?),
+        Role::Stopper => super::end::stop_last(global),
         Role::Over { code } => Ok(code),
     }
 }
@@ -384,11 +384,11 @@ fn ask(home: &Home, method: &str, params: &Value) -> Result<Option<Value>, Failu
     request::ask(&socket(home)?, method, params, Some(PATIENCE)).map_err(|error| mute(home, &error))
 }
 
-fn socket(home: &Home) -> Result<PathBuf, Failure> {
+pub(super) fn socket(home: &Home) -> Result<PathBuf, Failure> {
     request::socket(home).map_err(|error| Failure::new(exit::FAILED, error.to_string()))
 }
 
-fn mute(home: &Home, error: &std::io::Error) -> Failure {
+pub(super) fn mute(home: &Home, error: &std::io::Error) -> Failure {
     let pid = crate::controller::run::pid_of(home).map_or(String::new(), |pid| format!(" (pid {pid})"));
     let why = match error.kind() {
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
@@ -400,46 +400,6 @@ fn mute(home: &Home, error: &std::io::Error) -> Failure {
         exit::FAILED,
         format!("the controller{pid} does not answer: {why}\n  help: setpoint controller logs; services run on"),
     )
-}
-
-fn stop(global: &Global, all: bool) -> Outcome {
-    let home = open(global)?;
-    if all {
-        return stop_all(global, &home);
-    }
-    let said = if end(&home)? { "the controller is stopped; services run on" } else { "no controller runs" };
-    super::say(global, said);
-    Ok(exit::OK)
-}
-
-/// Ends the controller; services run on. False when none ran.
-///
-/// # Errors
-/// When it does not answer.
-pub fn end(home: &Home) -> Result<bool, Failure> {
-    let ended = request::stop(&socket(home)?, false, Some(PATIENCE)).map_err(|error| mute(home, &error))?;
-    Ok(ended != Ended::Nobody)
-}
-
-/// How often a controller is started only to stop everything.
-const STOPS_MAX: usize = 3;
-
-/// Services run on without a controller, so one is needed to stop them.
-fn stop_all(global: &Global, home: &Home) -> Outcome {
-    for _ in 0..STOPS_MAX {
-        match request::stop(&socket(home)?, true, None).map_err(|error| mute(home, &error))? {
-            Ended::AsAsked => {
-                super::say(global, "all services and the controller are stopped");
-                return Ok(exit::OK);
-            }
-            Ended::Unheard | Ended::Nobody => _ = ensure(home, &[], global.verbose)?,
-            // Somebody wants it gone sooner than its services: that is no case for starting another.
-            Ended::Unanswered => break,
-        }
-    }
-    let text = "the controller was ended before everything was stopped; what is left runs on\n  \
-                help: setpoint controller stop --all";
-    Err(Failure::new(exit::FAILED, text))
 }
 
 /// The folders that the running controller keeps applied.

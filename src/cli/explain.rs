@@ -236,11 +236,24 @@ mod tests {
               run          What to run
               dir          The folder it starts in
               env          Environment variables, beside a clean base of PATH, HOME, USER, LOGNAME, SHELL, LANG, TZ and TMPDIR
+              adopt        Processes that somebody else started and that count as it; they are watched and never touched
               backoff      How long to wait after crashes, and when to give up
+              envFile      Files of NAME=value lines, read at each start
+              forEach      One process for each item, in the place of replicas
+              group        Its group: a name or a number; the user's own when only a user is given
+              heartbeat    Something done to it on a period while it runs
+              inheritEnv   What it gets of the controller's own environment: names of variables, or true for all of it
+              limits       What it may use
+              live         Whether it still works; when not, it is started anew
               log          How much of its output is kept
+              needs        What has to be there before it starts
+              ready        When it counts as ready; without, when it has lived for a second
               replicas     How many processes; 0 stops the service and keeps its history
               restart      What the end of a process is answered with
               stop         How it is stopped: the signal first, KILL to all that is left of its tree after the grace
+              tty          It gets a terminal, which `setpoint attach` joins and leaves
+              umask        The mode bits its new files do not get, in octal
+              user         Who it runs as: a name or a number
               annotations  Notes for people and tools
               labels       For selecting objects: `setpoint get -l app=shop`
 
@@ -260,14 +273,14 @@ mod tests {
             (
                 "service.bakoff",
                 expect![[r#"
-                `service` has no field `bakoff`. Did you mean `service.backoff`?
-                  help: there are: annotations, backoff, dir, env, labels, log, name, replicas, restart, run, stop"#]],
+                    `service` has no field `bakoff`. Did you mean `service.backoff`?
+                      help: there are: adopt, annotations, backoff, dir, env, envFile, forEach, group, heartbeat, inheritEnv, labels, limits, live, log, name, needs, ready, replicas, restart, run, stop, tty, umask, user"#]],
             ),
             (
-                "service.ready",
+                "service.ready.htp",
                 expect![[r#"
-                `service` has no field `ready` yet.
-                  help: there are: annotations, backoff, dir, env, labels, log, name, replicas, restart, run, stop"#]],
+                    `service.ready` has no field `htp`. Did you mean `service.ready.http`?
+                      help: there are: command, delay, failure, http, log, notify, period, startup, success, tcp, timeout"#]],
             ),
             (
                 "service.run.x",

@@ -14,6 +14,7 @@ use clap::{ArgMatches, FromArgMatches, ValueEnum};
 use super::init::SCHEMA;
 use super::validate::is_colored;
 use super::{Failure, Format, Global, Outcome, complain, exit, print};
+use crate::desired::generation::Stored;
 use crate::import::{Around, Draft, FORMATS, Imported, LATER, find, guess, import};
 use crate::kind::schema;
 use crate::load::{Form, LoadContext, Problems, counted, load_text, quote};
@@ -123,7 +124,10 @@ pub fn run(global: &Global, args: Args) -> Outcome {
 
 /// What the loader says of all of it together, such as needs that go round in a circle.
 fn doubts(drafts: &[Draft], around: &Around) -> Option<Problems> {
-    load_text(all(drafts).as_bytes(), Form::Yaml, &LoadContext { folder: around.target.clone() }).err()
+    match load_text(all(drafts).as_bytes(), Form::Yaml, &LoadContext { folder: around.target.clone() }) {
+        Ok(loaded) => super::validate::bad_references(&Stored::empty(), &loaded),
+        Err(problems) => Some(problems),
+    }
 }
 
 fn tell(global: &Global, form: ReportForm, imported: &Imported) {

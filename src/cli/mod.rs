@@ -12,6 +12,7 @@ pub mod delete;
 pub mod describe;
 pub mod diff;
 pub mod doctor;
+pub mod end;
 pub mod events;
 pub mod explain;
 pub mod facts;

@@ -32,7 +32,7 @@ pub struct Args {
 pub fn run(global: &Global, args: Args) -> Outcome {
     let here = LoadContext::here()
         .map_err(|error| Failure::new(exit::USAGE, format!("the current folder is gone: {error}; cd elsewhere")))?;
-    let mut result = load(&args.filename, &here).and_then(|loaded| match bad_references(global, &loaded) {
+    let mut result = load(&args.filename, &here).and_then(|loaded| match in_this_home(global, &loaded) {
         Some(problems) => Err(problems),
         None => Ok(loaded),
     });
@@ -47,15 +47,21 @@ pub fn run(global: &Global, args: Args) -> Outcome {
 }
 
 /// What the manifests name and is not there, as far as that can be told.
-fn bad_references(global: &Global, loaded: &Loaded) -> Option<Problems> {
+fn in_this_home(global: &Global, loaded: &Loaded) -> Option<Problems> {
     let base = match Home::open_existing(global.home.as_deref()) {
         Ok(None) => Stored::empty(),
         // Without the desired state nobody can say what is missing from it.
         Ok(Some(home)) => Store::open(&home).read_current().ok()?,
         Err(_) => return None,
     };
+    bad_references(&base, loaded)
+}
+
+/// What the manifests name and is neither among them nor in this generation, and needs that go round in a circle.
+#[must_use]
+pub fn bad_references(base: &Stored, loaded: &Loaded) -> Option<Problems> {
     let proposals: Vec<Proposal> = loaded.manifests.iter().map(|one| Proposal::of_manifest(one, 0)).collect();
-    let found = references::check(&base, &proposals.iter().collect::<Vec<_>>(), &BTreeSet::new());
+    let found = references::check(base, &proposals.iter().collect::<Vec<_>>(), &BTreeSet::new());
     let sources = proposals.iter().map(|proposal| proposal.source.as_str());
     Problems::of(found.into_iter().map(|(_, problem)| problem).collect(), sources)
 }

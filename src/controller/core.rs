@@ -241,6 +241,13 @@ impl Core {
         self.starts.is_empty() && !self.observed.sightings.iter().any(|(id, sighting)| is_up(sighting) && is_ours(id))
     }
 
+    /// What is desired and could not be seen, so that nobody can say whether it runs.
+    #[must_use]
+    pub fn unseen(&self) -> Vec<String> {
+        let is_unseen = |(_, sighting): &(&InstanceId, &Sighting)| matches!(sighting.sight, Sight::Unreadable { .. });
+        self.observed.sightings.iter().filter(is_unseen).map(|(id, _)| id.to_string()).collect()
+    }
+
     pub(super) fn tell_once(&mut self, text: String) {
         if self.told.len() < TOLD_MAX && self.told.insert(text.clone()) {
             tracing::error!("{text}");

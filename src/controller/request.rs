@@ -188,10 +188,13 @@ pub fn ask(socket: &Path, method: &str, params: &Value, patience: Option<Duratio
 }
 
 /// What came of asking a controller to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// It did what it was asked for, and is gone.
-    AsAsked,
+    AsAsked {
+        /// Instances of which it could not tell whether they run.
+        unseen: Vec<String>,
+    },
     /// It went before it answered.
     Unanswered,
     /// It was on its way out and never read the question.
@@ -217,7 +220,9 @@ pub fn stop(socket: &Path, is_all: bool, patience: Option<Duration>) -> io::Resu
     // It waits for its clients to go.
     drop(stream);
     let ended = match answer {
-        Ok(_) => Ended::AsAsked,
+        Ok(answer) => Ended::AsAsked {
+            unseen: answer.get("unseen").and_then(|names| Vec::deserialize(names).ok()).unwrap_or_default(),
+        },
         // The kernel resets a connection whose bytes nobody has read.
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ended::Unheard,
         Err(error) if is_dying(&error) => Ended::Unanswered,

@@ -108,11 +108,22 @@ pub(super) fn stops_after(
     waits_for(facts, draft.dependents.get_or_insert_with(|| dependents(facts)), object)
 }
 
-/// Something on its way out that needs `object`.
+/// Something on its way out that needs `object`, itself or by way of what does not run.
 pub(super) fn waits_for(facts: &Facts<'_>, dependents: &Dependents, object: &ObjectRef) -> Option<ObjectRef> {
-    // Removed objects can need each other in a circle; those are stopped in no order.
-    let is_first = |one: &&ObjectRef| is_on_its_way_out(facts, one) && !leads_back(facts, dependents, one, object);
-    dependents.get(object)?.iter().find(is_first).cloned()
+    let (mut open, mut visited) = (vec![object], BTreeSet::from([object]));
+    while let Some(needed) = open.pop() {
+        for one in dependents.get(needed).into_iter().flatten() {
+            // Removed objects can need each other in a circle; those are stopped in no order.
+            if is_on_its_way_out(facts, one) && !leads_back(facts, dependents, one, object) {
+                return Some(one.clone());
+            }
+            // A migration that is done still stands between an application and its database.
+            if !is_there(facts, one) && visited.insert(one) {
+                open.push(one);
+            }
+        }
+    }
+    None
 }
 
 pub(super) fn dependents(facts: &Facts<'_>) -> Dependents {
@@ -138,7 +149,11 @@ pub(super) fn is_on_its_way_out(facts: &Facts<'_>, object: &ObjectRef) -> bool {
         Some(object) => is_paused(facts, object),
         None => facts.desired.coverage == Coverage::Whole && facts.desired.tombstones.contains_key(object),
     };
-    is_told && instances(facts, object).any(|sighting| matches!(sighting.sight, Sight::Seen(_)))
+    is_told && is_there(facts, object)
+}
+
+fn is_there(facts: &Facts<'_>, object: &ObjectRef) -> bool {
+    instances(facts, object).any(|sighting| matches!(sighting.sight, Sight::Seen(_)))
 }
 
 fn is_paused(facts: &Facts<'_>, object: &Object) -> bool {
@@ -158,7 +173,8 @@ fn leads_back(facts: &Facts<'_>, dependents: &Dependents, from: &ObjectRef, to: 
             return true;
         }
         if visited.insert(object) {
-            open.extend(dependents.get(object).into_iter().flatten().filter(|one| is_on_its_way_out(facts, one)));
+            let leads = |one: &&ObjectRef| is_on_its_way_out(facts, one) || !is_there(facts, one);
+            open.extend(dependents.get(object).into_iter().flatten().filter(leads));
         }
     }
     false

@@ -28,7 +28,8 @@ fn who_only_has_the_words_in_its_arguments_is_somebody_else() {
         Stranger::start(&world, &["tail", "-F", &words]),
         Stranger::start(&world, &["grep", &words, "-"]),
         Stranger::start(&world, &["tail", "-F", &file_word, "more"]),
-        Stranger::start(&world, &["tail", "-F", "--", &format!("-F {file_word}")]),
+        // The very words, behind a program of another name.
+        Stranger::start(&world, &["sh", "-c", "sleep 1000; :", "tail", "-F", &file_word]),
         dead,
     ];
     world.write("w.yaml", &watcher(&file, ""));

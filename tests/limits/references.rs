@@ -85,7 +85,7 @@ fn a_command_that_hangs_delays_only_its_own_service() {
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     world.until("it was given up", || world.attempts("hung/0").first().is_some_and(|(_, end)| end.is_some()));
     let end = world.attempts("hung/0").remove(0).1.expect("an end");
-    assert_eq!(end.how, How::NotStarted("env TOKEN: fromCommand sleep: takes longer than 10 s".to_owned()));
+    assert_eq!(end.how, How::NotStarted("env TOKEN: fromCommand sleep: takes longer than 10s".to_owned()));
     world.until("the commands are gone", || asking() == 2);
     assert_eq!(world.attempts("doomed/0").len(), 0);
     world.until_state("hung/0", "Backoff");

@@ -193,3 +193,24 @@ fn a_stop_that_was_asked_for_goes_on_whoever_needs_it() {
         "#]],
     );
 }
+
+#[test]
+fn what_is_done_passes_the_order_on() {
+    check(
+        "want db
+         want migrate needs db
+         want web needs migrate:done
+         paused db by ann
+         paused migrate by ann
+         paused web by ann
+         sees db-0 running
+         sees web-0 running
+         now 10",
+        expect![[r#"
+            wait db-0: it stops after service/web, which needs it [Stopping]
+            wait migrate-0: ann paused it [Paused]
+            stop shim 100 web-0: ann paused it [Stopping]
+            look again at 12
+        "#]],
+    );
+}

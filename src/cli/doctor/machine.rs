@@ -127,16 +127,16 @@ pub(super) fn cgroups(pid: u32) -> Finding {
         }
         Cgroups::V2 { folder, is_writable: false, .. } => {
             let what =
-                format!("{} may not be written to; memory and cpu are limited by rlimits only", folder.display());
+                format!("{} may not be written to; limits.memory and limits.cpu are not enforced", folder.display());
             Finding::note("cgroup", what, delegate)
         }
         Cgroups::V1 => Finding::note(
             "cgroup",
-            "this machine has cgroups of the first version; memory and cpu are limited by rlimits only",
+            "this machine has cgroups of the first version; limits.memory and limits.cpu are not enforced",
             "nothing, or start the kernel with systemd.unified_cgroup_hierarchy=1",
         ),
         Cgroups::None => {
-            let what = "no cgroups can be seen; memory and cpu are limited by rlimits only";
+            let what = "no cgroups can be seen; limits.memory and limits.cpu are not enforced";
             Finding::note("cgroup", what, "nothing, or mount -t cgroup2 none /sys/fs/cgroup")
         }
     }

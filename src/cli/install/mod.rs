@@ -58,7 +58,7 @@ pub fn install(global: &Global, args: &Args) -> Outcome {
     if let Some(reread) = &calls.reread {
         call(reread).map_err(|why| by_hand(&file, &unit, &why))?;
     }
-    let was_running = controller::end(&home)?;
+    let was_running = crate::cli::end::end(&home)?;
     if let Err(why) = call(&calls.load) {
         if was_running {
             controller::ensure(&home, &folders, global.verbose)?;

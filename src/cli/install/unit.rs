@@ -163,6 +163,7 @@ impl Unit {
              KillMode=process\n\
              OOMPolicy=continue\n\
              Delegate=yes\n\
+             DelegateSubgroup=setpoint-controller\n\
              TasksMax=infinity\n\
              \n\
              [Install]\n\
