@@ -81,7 +81,9 @@ fn compile(commit: &str, present: &Path, folder: &Path, binary: &Path) {
     ["deps", "build", ".fingerprint"]
         .iter()
         .for_each(|part| link(&present.join(part), &build.join("debug").join(part)));
-    let mut cargo = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    // Other tests run meanwhile, and go by the clock.
+    let mut cargo = Command::new("nice");
+    cargo.args(["-n", "19"]).arg(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
     cargo.args(["build", "--locked", "--bin", "setpoint"]).current_dir(&source).env("CARGO_TARGET_DIR", &build);
     run(&mut cargo);
     let fresh = folder.join("setpoint.new");
