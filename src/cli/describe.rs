@@ -6,12 +6,11 @@ use super::facts::{self, Facts, age};
 use super::{Failure, Format, Global, Outcome, caution, exit};
 use crate::controller::journal;
 use crate::engine::observed::Member;
-use crate::engine::plan::{Decision, Reason};
+use crate::engine::plan::{Decision, Lacking, Reason};
 use crate::engine::{InstanceId, ObjectRef, State};
 use crate::home::Home;
 use crate::observe::records::{self, Read};
 use crate::record::attempt::How;
-use crate::record::notify;
 
 /// How many attempts of an instance are told.
 const ATTEMPTS_SHOWN: u32 = 5;
@@ -60,7 +59,13 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
                 "Do:   nothing; what somebody else started ends by   setpoint delete {object} --adopted"
             );
         }
-        false => _ = writeln!(text, "Do:   {}", advice(object, state)),
+        false => match decision.map(|decision| &decision.because) {
+            // What is wrong is wrong with that one.
+            Some(Reason::NeedsWait { need, is: Lacking::Processes | Lacking::Instance(_) }) => {
+                _ = writeln!(text, "Do:   setpoint describe {}", need.object);
+            }
+            _ => _ = writeln!(text, "Do:   {}", advice(object, state)),
+        },
     }
     text.push('\n');
     about(&mut text, facts, object);
@@ -151,9 +156,6 @@ fn instance(text: &mut String, home: &Home, facts: &Facts, decision: &Decision) 
     _ = writeln!(text, "\nInstance {id}  {}  {}", decision.state(), decision.because);
     if let Some(alive) = facts.alive(id) {
         _ = writeln!(text, "  process {}, shim {}, revision {}", alive.payload, alive.shim.pid, alive.revision);
-        if let Some(status) = notify::status(&home.records(id), alive.attempt) {
-            _ = writeln!(text, "  it says: {status}");
-        }
         if !alive.tree.is_empty() && decision.state() == State::Stopping || decision.state() == State::Lingering {
             let names: Vec<String> = alive.tree.iter().map(|m| format!("{} ({})", m.name, m.proc.pid)).collect();
             _ = writeln!(text, "  still there: {}", names.join(", "));

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::facts::{self, Facts};
 use super::{Failure, Global, Outcome, exit};
-use crate::engine::plan::{Decision, Reason};
+use crate::engine::plan::{Decision, Lacking, Reason};
 use crate::engine::{ObjectRef, State};
 use crate::home::Home;
 use crate::observe::Clock;
@@ -213,8 +213,11 @@ fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
     let alive = facts.decisions(object).filter(is_up).count();
     match goal {
         Goal::Ready => match state {
+            // The benefit of the doubt is for those who use it; whoever waits for ready wants to be told.
+            State::Ready if facts.decisions(object).any(|d| d.because == Reason::Found) => Progress::Coming,
             State::Ready | State::Done | State::Drifted => Progress::Reached,
             State::Stopped if facts.stored.objects.contains_key(object) => Progress::Reached,
+            State::Waiting if facts.decisions(object).any(is_needing_in_vain) => Progress::Hopeless,
             State::GaveUp | State::Failed | State::Halted | State::Paused | State::Stray | State::Stopped => {
                 Progress::Hopeless
             }
@@ -231,5 +234,16 @@ fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
         Goal::Done => is_there(matches!(state, State::Done | State::Failed | State::GaveUp | State::Stopped)),
         Goal::Stopped => is_there(alive == 0),
         Goal::Deleted => is_there(alive == 0 && !facts.stored.objects.contains_key(object)),
+    }
+}
+
+/// True when what it needs will not come by itself.
+fn is_needing_in_vain(decision: &Decision) -> bool {
+    let Reason::NeedsWait { is, .. } = &decision.because else { return false };
+    match is {
+        Lacking::Object | Lacking::Processes => true,
+        Lacking::Instance(state) => {
+            matches!(state, State::GaveUp | State::Failed | State::Halted | State::Paused | State::Stray)
+        }
     }
 }

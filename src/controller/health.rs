@@ -252,10 +252,14 @@ impl Core {
         let known = entry.watched.as_ref().map(|(_, watched)| watched.card.known()).unwrap_or_default();
         let probes = entry.watched.as_ref().map(|(target, _)| target.probes.clone()).unwrap_or_default();
         let Known { ready_said, live_said, .. } = known;
+        let is_told = entry.watched.as_ref().is_some_and(|(target, _)| is_told(target));
+        // What its shim was told stands in the process table.
+        let told = askable(sighting).filter(|_| is_told);
+        let told = told.map(|(_, alive)| json!({ "pass": alive.is_told, "passed": alive.is_told }));
         json!({
             "attempt": entry.watched.as_ref().map(|(target, _)| target.attempt),
             "found": health.is_found,
-            "ready": side(probes.ready.as_ref(), health.ready.as_ref(), ready_said),
+            "ready": told.unwrap_or_else(|| side(probes.ready.as_ref(), health.ready.as_ref(), ready_said)),
             "live": side(probes.live.as_ref(), health.live.as_ref(), live_said),
             "heartbeat": entry.beat.as_ref().map(|beat| beats(&beat.tally())),
         })

@@ -25,7 +25,10 @@ impl Core {
             while before.next_if(|old| old.id < decision.id).is_some() {}
             let old = before.next_if(|old| old.id == decision.id);
             // What a controller finds running when it starts is as it was: no news.
-            let is_found = old.is_none() && decision.because == Reason::Healthy;
+            let is_found = match old.map(|old| &old.because) {
+                None => matches!(decision.because, Reason::Healthy | Reason::Found),
+                Some(old) => *old == Reason::Found && decision.because == Reason::Healthy,
+            };
             // Nor is that a list has not come yet; it is on its way.
             let is_pending = matches!(decision.because, Reason::Blind { .. }) && self.is_pending(&decision.id.object);
             if !is_found && !is_pending && old.is_none_or(|old| is_news(old, decision)) {

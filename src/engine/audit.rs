@@ -308,9 +308,13 @@ impl View<'_> {
 
     /// Nothing is done: what counts as ready is.
     fn idle(&self) -> Option<Mutant> {
-        let is_healthy = matches!(self.decision.because, Reason::Healthy | Reason::RollWaits);
-        let is_ready = || self.up.is_none_or(|up| is_ready(self.facts, &self.decision.id, up, Trust::Benefit));
-        (is_healthy && !is_ready()).then_some(Mutant::ReadyUnproven)
+        let trust = match self.decision.because {
+            Reason::Healthy => Trust::Proof,
+            Reason::Found | Reason::RollWaits => Trust::Benefit,
+            _ => return None,
+        };
+        let is_ready = self.up.is_none_or(|up| is_ready(self.facts, &self.decision.id, up, trust));
+        (!is_ready).then_some(Mutant::ReadyUnproven)
     }
 
     /// A wait for a moment needs a wake-up by then.
@@ -399,7 +403,7 @@ fn rolled_together(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> Option<Viol
         };
         let rule = if siblings().chain([decision]).any(|d| crashed(d).is_some()) {
             Mutant::RollOverCrash
-        } else if siblings().any(is_moving) {
+        } else if siblings().any(|d| is_moving(d) || d.because == Reason::Found) {
             Mutant::RollAllAtOnce
         } else {
             continue;

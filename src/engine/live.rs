@@ -71,7 +71,10 @@ pub(super) fn decide(
         let action = Action::SetPolicy { shim: alive.shim.clone(), policy: up.policy.clone() };
         return Decision { id, action: Some(action), because: Reason::PolicyChanged };
     }
-    if matches!(fitness, Fitness::Ready | Fitness::Found) {
+    if fitness == Fitness::Found {
+        return wait(id, Reason::Found);
+    }
+    if fitness == Fitness::Ready {
         let is_foreign = match_of == RevisionMatch::UnknownVersion;
         return wait(id, if is_foreign { Reason::ForeignRevision } else { Reason::Healthy });
     }

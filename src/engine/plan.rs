@@ -335,6 +335,8 @@ pub enum Reason {
     Again { exit: Exit },
     /// Runs, and nothing is to be done.
     Healthy,
+    /// The same as far as is known: it ran before this controller did, and has not been heard of since.
+    Found,
     /// Executed, and not alive for long enough to count as ready.
     NotReadyYet { at: BootTime },
     /// A start is on the way.
@@ -428,7 +430,7 @@ impl Decision {
     #[must_use]
     pub fn state(&self) -> State {
         match &self.because {
-            Reason::Healthy | Reason::ForeignRevision | Reason::RollWaits => State::Ready,
+            Reason::Healthy | Reason::Found | Reason::ForeignRevision | Reason::RollWaits => State::Ready,
             Reason::Adopted { .. } => State::Ready,
             Reason::PolicyChanged | Reason::Unready { has_passed: true, .. } => State::Running,
             Reason::Drifted { .. } => State::Drifted,

@@ -62,7 +62,8 @@ fn is_outdated(case: &Case<'_>, id: &InstanceId) -> bool {
     })
 }
 
-/// As it should be, or beyond help: neither stands in the way of the next.
+/// As it should be, or beyond help: neither stands in the way of the next. What only counts as ready, since nobody has
+/// heard of it yet, does: a successor that never gets ready must not cost one healthy instance a controller.
 fn is_settled(decision: &Decision) -> bool {
     use Reason::{Adopted, Ambiguous, Completed, Drifted, ForeignRevision, Healthy};
     let is_ours = matches!(decision.because, Healthy | ForeignRevision | Completed { .. });

@@ -37,6 +37,7 @@ impl fmt::Display for Reason {
                 write!(f, "it {verb} ({exit}) and is started again")
             }
             Reason::Healthy => f.write_str("it runs as wanted"),
+            Reason::Found => f.write_str("it was found running and counts as ready until its probe has told"),
             Reason::NotReadyYet { .. } => f.write_str("it has just been started"),
             Reason::Starting => f.write_str("its start is under way"),
             Reason::Frozen => f.write_str("it is frozen by a signal and counts as alive; kill -CONT thaws it"),

@@ -82,6 +82,8 @@ fn what_runs_keeps_the_benefit_of_ready_until_its_first_answer() {
     let told = world.ok(&["describe", "web"]);
     assert!(told.contains("nobody asks it now"), "{told}");
     assert_eq!(world.state("web/0"), "Ready");
+    // Whoever waits for ready wants more than the benefit of the doubt.
+    assert_eq!(world.run(&["wait", "web", "--timeout", "0s"]).code, 124);
     let before = peer.asked();
     let _controller = world.controller();
     // It was asked, failed, and is ready all the same: one failure is not four.
@@ -91,4 +93,50 @@ fn what_runs_keeps_the_benefit_of_ready_until_its_first_answer() {
     assert!(peer.asked() >= before + 4, "{} after {before}", peer.asked());
     peer.answer(200);
     assert_eq!(world.ready("web/0"), main);
+}
+
+#[test]
+fn a_controller_that_comes_anew_does_not_roll_on_over_what_is_not_ready() {
+    let world = World::new();
+    let roll = |run: &str| {
+        // The first attempt is ready, and what replaces it never is.
+        let ready = "replicas: 3\nready: { command: [sh, -c, 'exit $((SETPOINT_ATTEMPT - 1))'], period: 1s }";
+        world.write("web.yaml", &service("web", run, ready));
+        world.apply();
+    };
+    roll("sleep 100001");
+    let mut controller = world.controller();
+    let old: Vec<_> = (0..3).map(|n| world.ready(&format!("web/{n}"))).collect();
+    roll("sleep 100002");
+    let has_told = || reason(&world, "web/0").contains("exit 1");
+    world.until("the first is replaced", has_told);
+    for _ in 0..2 {
+        controller.kill();
+        controller = world.controller();
+        assert_eq!(world.run(&["wait", "web", "--timeout", "0s"]).code, 124);
+        world.until("the new one has told", has_told);
+        for (n, main) in old.iter().enumerate().skip(1) {
+            assert_eq!(world.ready(&format!("web/{n}")), *main);
+        }
+    }
+}
+
+#[test]
+fn what_needs_a_failure_is_not_waited_for_and_points_at_it() {
+    let world = World::new();
+    let text = service("migrate", "\"false\"", "restart: never")
+        + &service("web", "sleep 100000", "needs: [{ name: migrate, until: done }]")
+        + &service("log", "echo it is listening; exec sleep 100000", "ready: { log: listening }");
+    world.write("all.yaml", &text);
+    world.apply();
+    let _controller = world.controller();
+    world.until_state("migrate/0", "Failed");
+    let waited = world.run(&["wait", "web", "--timeout", "1m"]);
+    assert_eq!(waited.code, 1, "{}", waited.err);
+    let told = world.ok(&["describe", "web"]);
+    assert!(told.contains("Do:   setpoint describe service/migrate\n"), "{told}");
+    world.ready("log/0");
+    let told = world.ok(&["describe", "log"]);
+    assert!(told.contains("ready:     yes\n"), "{told}");
+    assert_eq!(instance(&world, "log/0")["health"]["ready"]["pass"], true);
 }

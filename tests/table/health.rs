@@ -69,7 +69,7 @@ fn what_was_found_running_keeps_the_benefit_of_ready() {
          found web-0
          now 5.1",
         expect![[r#"
-            wait web-0: it runs as wanted [Ready]
+            wait web-0: it was found running and counts as ready until its probe has told [Ready]
         "#]],
     );
 }
@@ -83,7 +83,7 @@ fn an_old_answer_takes_no_benefit_away() {
          ready web-0 #1 fail asked 4
          now 10",
         expect![[r#"
-            wait web-0: it runs as wanted [Ready]
+            wait web-0: it was found running and counts as ready until its probe has told [Ready]
         "#]],
     );
 }

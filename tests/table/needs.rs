@@ -87,7 +87,7 @@ fn the_benefit_of_ready_meets_no_need() {
          found db-0
          now 10",
         expect![[r#"
-            wait db-0: it runs as wanted [Ready]
+            wait db-0: it was found running and counts as ready until its probe has told [Ready]
             wait web-0: it needs service/db, which is Running [Waiting]
         "#]],
     );

@@ -43,6 +43,26 @@ fn a_roll_goes_on_when_the_last_has_passed() {
 }
 
 #[test]
+fn a_roll_does_not_go_on_for_the_benefit_of_a_new_controller() {
+    check(
+        "want web replicas 3 probed rev B
+         sees web-0 running #2 rev B since 8
+         sees web-1 running
+         sees web-2 running
+         found web-0
+         found web-1
+         found web-2
+         ready web-1 #1 pass asked 9
+         now 10",
+        expect![[r#"
+            wait web-0: it was found running and counts as ready until its probe has told [Ready]
+            wait web-1: it is to be replaced; its turn comes when the others are ready [Ready]
+            wait web-2: it is to be replaced; its turn comes when the others are ready [Ready]
+        "#]],
+    );
+}
+
+#[test]
 fn a_roll_waits_while_a_replaced_one_flaps() {
     check(
         "want web replicas 2 probed rev B
