@@ -304,9 +304,7 @@ pub(super) fn commit(global: &Global, home: &Home, mut locked: Locked, step: Ste
     drop(locked);
     match global.output {
         Format::Table | Format::Wide => {
-            for id in step.objects {
-                validate::print(&format!("{id} {}\n", step.done));
-            }
+            step.said.iter().for_each(|line| validate::print(&format!("{line}\n")));
         }
         Format::Name => step.objects.iter().for_each(|id| validate::print(&format!("{id}\n"))),
         Format::Json | Format::Yaml => {
@@ -324,10 +322,15 @@ pub(super) struct Step<'a> {
     pub draft: Draft,
     /// What it changes.
     pub objects: &'a [ObjectRef],
-    /// What is said of each, as in `deleted`.
-    pub done: &'a str,
+    /// What is said of it, one line each.
+    pub said: Vec<String>,
     /// Who executes it.
     pub start: Start,
+}
+
+/// The same said of each object, as in `deleted`.
+pub(super) fn each(objects: &[ObjectRef], done: &str) -> Vec<String> {
+    objects.iter().map(|id| format!("{id} {done}")).collect()
 }
 
 /// The names of objects, for JSON.

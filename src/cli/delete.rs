@@ -6,8 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::apply::{Start, Step, WAIT, commit, load_files, lock, open, refused, tell};
-use super::{Failure, Global, Outcome, exit, facts};
+use super::apply::{Start, Step, WAIT, commit, each, load_files, lock, open, refused, tell};
+use super::facts::{self, Facts};
+use super::{Failure, Global, Outcome, exit};
 use crate::desired::edit::{self, Fate};
 use crate::desired::resolve::resolve;
 use crate::desired::{Author, Stored};
@@ -72,9 +73,11 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         (false, false) => Fate::Stop,
     };
     let draft = edit::delete(locked.base(), &ids, fate, Author::caller()).map_err(refused)?;
-    let adopting: Vec<ObjectRef> = ids.iter().filter(|id| can_adopt(locked.base(), id)).cloned().collect();
-    let strangers = if adopting.is_empty() { Vec::new() } else { strangers(&home, &adopting, fate)? };
-    let step = Step { draft, objects: &ids, done: "deleted", start: Start::Background };
+    let strangers = match adopting(&home, locked.base(), &ids)? {
+        Some(facts) => strangers(&home, &facts, &ids, fate)?,
+        None => Vec::new(),
+    };
+    let step = Step { draft, objects: &ids, said: each(&ids, "deleted"), start: Start::Background };
     let code = commit(global, &home, locked, step)?;
     strangers.iter().for_each(|text| tell(global, text));
     if args.keep_running || args.no_wait || code != exit::OK {
@@ -83,15 +86,19 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     super::wait::gone(global, &home, &ids, args.timeout.map_or(WAIT, |timeout| timeout.0))
 }
 
-fn can_adopt(base: &Stored, id: &ObjectRef) -> bool {
-    base.objects.get(id).is_some_and(|object| object.spec.get("adopt").is_some())
+/// What is there now, when something that somebody else started may count as one of these.
+pub(super) fn adopting(home: &Home, base: &Stored, ids: &[ObjectRef]) -> Result<Option<Facts>, Failure> {
+    let can_adopt = |id: &ObjectRef| base.objects.get(id).is_some_and(|object| object.spec.get("adopt").is_some());
+    if !ids.iter().any(can_adopt) {
+        return Ok(None);
+    }
+    let clock = Clock::new().map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    facts::of(home, &clock).map(Some)
 }
 
 /// Words about what somebody else started and that goes on. What is to end is written down first, since nobody could
 /// tell it from others once its object is gone.
-fn strangers(home: &Home, ids: &[ObjectRef], fate: Fate) -> Result<Vec<String>, Failure> {
-    let failed = |error: std::io::Error| Failure::new(exit::FAILED, error.to_string());
-    let facts = facts::of(home, &Clock::new().map_err(failed)?)?;
+fn strangers(home: &Home, facts: &Facts, ids: &[ObjectRef], fate: Fate) -> Result<Vec<String>, Failure> {
     let mut words = Vec::new();
     for decision in ids.iter().flat_map(|id| facts.decisions(id)) {
         let id = &decision.id;
@@ -110,13 +117,7 @@ fn strangers(home: &Home, ids: &[ObjectRef], fate: Fate) -> Result<Vec<String>, 
                     })?;
                 }
             }
-            (_, Some(member), Fate::Stop | Fate::RunOn) => {
-                let pid = member.proc.pid;
-                words.push(format!(
-                    "process {pid} ({}) runs on: somebody else started it; end it: kill {pid}",
-                    member.name
-                ));
-            }
+            (_, Some(_), Fate::Stop | Fate::RunOn) => words.extend(facts.runs_on(id)),
             (Reason::Ambiguous { .. }, None, _) => {
                 words.push(format!("{id}: {}; all of them run on", decision.because))
             }

@@ -59,6 +59,15 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
                 "Do:   nothing; what somebody else started ends by   setpoint delete {object} --adopted"
             );
         }
+        false
+            if facts.stored.objects.get(object).is_some_and(|stored| stored.spec.get("forEach").is_some())
+                && matches!(state, State::Stopped | State::Unknown) =>
+        {
+            text.push_str(match state {
+                State::Unknown => "Do:   mend what Why names; until then nothing of it is started or stopped\n",
+                _ => "Do:   nothing; it starts as soon as there is an item: setpoint explain service.forEach\n",
+            });
+        }
         false => match decision.map(|decision| &decision.because) {
             // What is wrong is wrong with that one.
             Some(Reason::NeedsWait { need, is: Lacking::Processes | Lacking::Instance(_) }) => {

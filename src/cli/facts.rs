@@ -296,6 +296,19 @@ impl Facts {
         }
     }
 
+    /// What a verb says of a process that somebody else started: it leaves it alone.
+    #[must_use]
+    pub fn runs_on(&self, id: &InstanceId) -> Option<String> {
+        let Member { proc, name } = self.adopted(id)?;
+        Some(format!("process {0} ({name}) runs on: somebody else started it; end it: kill {0}", proc.pid))
+    }
+
+    /// The same for all of these objects.
+    #[must_use]
+    pub fn run_on(&self, objects: &[ObjectRef]) -> Vec<String> {
+        objects.iter().flat_map(|id| self.decisions(id)).filter_map(|decision| self.runs_on(&decision.id)).collect()
+    }
+
     /// Since when the process of an instance runs.
     #[must_use]
     pub fn since(&self, id: &InstanceId) -> Option<Timestamp> {

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::apply::{
-    Reading, Start, Step, commit, failed, is_colored, lock, open, read, refused, tell, unlucky, value_text,
+    Reading, Start, Step, commit, each, failed, is_colored, lock, open, read, refused, tell, unlucky, value_text,
 };
 use super::{Failure, Format, Global, Outcome, exit, validate};
 use crate::desired::attempts::last_attempts;
@@ -79,7 +79,8 @@ pub fn undo(global: &Global, args: UndoArgs) -> Outcome {
     let draft = edit::undo(locked.base(), &id, &old, Author::caller(), &|id| last_attempts(&home, id));
     let draft = draft.map_err(unlucky)?.map_err(refused)?;
     let change = render::line(&change_to(locked.base(), &id, &old), is_colored(global));
-    let step = Step { draft, objects: std::slice::from_ref(&id), done: "taken back", start: Start::IfRunning };
+    let objects = std::slice::from_ref(&id);
+    let step = Step { draft, objects, said: each(objects, "taken back"), start: Start::IfRunning };
     if matches!(global.output, Format::Table | Format::Wide) {
         validate::print(&change);
     }

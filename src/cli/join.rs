@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use super::facts::{self, Facts};
 use super::{Failure, Global, describe, exit};
 use crate::engine::InstanceId;
+use crate::engine::observed::Member;
 use crate::home::Home;
 
 /// A running instance, and the way to it.
@@ -46,6 +47,10 @@ pub fn join(global: &Global, word: &str) -> Result<Joined, NoWay> {
     let id = instance(&facts, word)?;
     let home = home.ok_or_else(|| not_found(word))?;
     let failed = |text: String| NoWay::Failed(Failure::new(exit::FAILED, text));
+    if let Some(Member { proc, name }) = facts.adopted(&id) {
+        let text = format!("{id} is process {} ({name}), which somebody else started: it has no way in", proc.pid);
+        return Err(failed(format!("{text}\n  help: type where it was started")));
+    }
     if facts.alive(&id).is_none_or(|alive| alive.payload == 0) {
         let decision = facts.plan.decisions.iter().find(|decision| decision.id == id);
         let why = decision.map_or_else(|| "it is not wanted".to_owned(), |decision| decision.because.to_string());

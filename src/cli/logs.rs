@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::facts::{self, Facts};
 use super::{Failure, Format, Global, Outcome, exit};
 use crate::engine::InstanceId;
+use crate::engine::observed::Member;
 use crate::home::Home;
 use crate::observe::{clock, records};
 use crate::record::logline::{self, Source, Tag};
@@ -89,6 +90,10 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         if merge(&mut readers, &wish)? == 0 {
             let what = if wish.grep.is_some() || wish.since_ns > 0 { "no such line" } else { "it has printed nothing" };
             super::say(global, &format!("{}: {what}", args.objects.join(" ")));
+            for Member { proc, name } in ids.iter().filter_map(|id| facts.adopted(id)) {
+                let text = "its output is where they sent it";
+                super::say(global, &format!("process {} ({name}) was started by somebody else; {text}", proc.pid));
+            }
         }
         return Ok(exit::OK);
     }
@@ -100,15 +105,17 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 }
 
 fn instances(facts: &Facts, words: &[String]) -> Result<Vec<InstanceId>, Failure> {
-    if let [word] = words
-        && word.matches('/').count() == 2
-    {
-        return Ok(vec![super::describe::instance_of(facts, word)?]);
+    let (instances, objects): (Vec<String>, Vec<String>) =
+        words.iter().cloned().partition(|word| word.matches('/').count() == 2);
+    let named: Result<Vec<InstanceId>, Failure> =
+        instances.iter().map(|word| super::describe::instance_of(facts, word)).collect();
+    let mut ids = named?;
+    if !objects.is_empty() {
+        let objects = facts.named(&objects)?;
+        let of_objects = |id: &&InstanceId| objects.contains(&id.object);
+        let decided = facts.plan.decisions.iter().map(|decision| &decision.id);
+        ids.extend(decided.chain(facts.backoff.0.keys()).filter(of_objects).cloned());
     }
-    let objects = facts.named(words)?;
-    let of_objects = |id: &&InstanceId| objects.contains(&id.object);
-    let decided = facts.plan.decisions.iter().map(|decision| &decision.id);
-    let mut ids: Vec<InstanceId> = decided.chain(facts.backoff.0.keys()).filter(of_objects).cloned().collect();
     ids.sort();
     ids.dedup();
     Ok(ids)

@@ -5,8 +5,8 @@
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 
-use super::apply::{Start, Step, commit, lock, open, tell};
-use super::delete::Names;
+use super::apply::{Start, Step, commit, each, lock, open, tell};
+use super::delete::{Names, adopting};
 use super::{Failure, Global, Outcome, exit};
 use crate::desired::attempts::last_attempts;
 use crate::desired::{Author, edit};
@@ -44,7 +44,11 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     let author = Author { note: args.reason, ..Author::caller() };
     let done = until.as_ref().map_or_else(|| String::from("paused"), |until| format!("paused until {until}"));
     let draft = edit::pause(locked.base(), &ids, until, author);
-    commit(global, &home, locked, Step { draft, objects: &ids, done: &done, start: Start::IfRunning })
+    let strangers = adopting(&home, locked.base(), &ids)?.map(|facts| facts.run_on(&ids)).unwrap_or_default();
+    let code =
+        commit(global, &home, locked, Step { draft, objects: &ids, said: each(&ids, &done), start: Start::IfRunning })?;
+    strangers.iter().for_each(|text| tell(global, text));
+    Ok(code)
 }
 
 /// Resumes.
@@ -57,7 +61,8 @@ pub fn resume(global: &Global, args: ResumeArgs) -> Outcome {
     let ids = args.names.resolve(global, locked.base())?;
     match edit::resume(locked.base(), &ids, Author::caller(), &|id| last_attempts(&home, id)) {
         Some(draft) => {
-            commit(global, &home, locked, Step { draft, objects: &ids, done: "resumed", start: Start::IfRunning })
+            let said = each(&ids, "resumed");
+            commit(global, &home, locked, Step { draft, objects: &ids, said, start: Start::IfRunning })
         }
         None => {
             tell(global, "Nothing was paused.");

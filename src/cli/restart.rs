@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::apply::{Start, Step, commit, lock, open};
-use super::delete::Names;
+use super::apply::{Start, Step, commit, lock, open, tell};
+use super::delete::{Names, adopting};
 use super::{Failure, Global, Outcome, exit};
 use crate::desired::attempts::last_attempts;
 use crate::desired::{Author, edit};
@@ -47,6 +47,27 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         }
         attempts
     });
-    let step = Step { draft, objects: &ids, done: "is to be restarted", start: Start::IfRunning };
-    commit(global, &home, locked, step)
+    let facts = adopting(&home, locked.base(), &ids)?;
+    let stranger = |id: &InstanceId| facts.as_ref().and_then(|facts| facts.runs_on(id));
+    let (mut said, mut strangers) = (Vec::new(), Vec::new());
+    for (object, causes) in &wanted {
+        let meant: Vec<InstanceId> = match (causes, &facts) {
+            (Some(causes), _) => {
+                causes.iter().map(|cause| InstanceId { object: object.clone(), cause: cause.clone() }).collect()
+            }
+            (None, Some(facts)) => facts.decisions(object).map(|decision| decision.id.clone()).collect(),
+            (None, None) => Vec::new(),
+        };
+        let (theirs, ours): (Vec<_>, Vec<_>) = meant.into_iter().partition(|id| stranger(id).is_some());
+        // What somebody else started is never touched, so nothing is claimed about it.
+        match causes {
+            Some(_) => said.extend(ours.iter().map(|id| format!("{id} is to be restarted"))),
+            None if ours.is_empty() && !theirs.is_empty() => {}
+            None => said.push(format!("{object} is to be restarted")),
+        }
+        strangers.extend(theirs.iter().filter_map(stranger));
+    }
+    let code = commit(global, &home, locked, Step { draft, objects: &ids, said, start: Start::IfRunning })?;
+    strangers.iter().for_each(|text| tell(global, text));
+    Ok(code)
 }

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::facts::{self, Facts, age};
 use super::{Failure, Format, Global, Outcome, exit};
 use crate::controller::report::rfc3339;
+use crate::engine::observed::Member;
 use crate::engine::{InstanceId, ProcId, Timestamp};
 use crate::observe::usage::{self, Usage};
 
@@ -38,7 +39,8 @@ pub struct Args {
 /// What one instance uses at one moment.
 #[derive(Clone, Debug)]
 struct Sample {
-    shim: ProcId,
+    /// Its shim, or the process of somebody else that counts as it.
+    head: ProcId,
     pid: u32,
     /// Of all its processes, and of those its shim has seen the end of.
     cpu: Duration,
@@ -98,19 +100,34 @@ fn look(global: &Global, args: &Args) -> Result<Look, Failure> {
 }
 
 fn sample(facts: &Facts, id: &InstanceId) -> Option<Sample> {
+    let last = facts.backoff.0.get(id);
+    let restarts = last.map_or(0, |last| last.number.saturating_sub(1));
+    if let Some(Member { proc, .. }) = facts.adopted(id) {
+        // Which other processes belong to it is known to who started it.
+        let used = usage::of(proc.pid)?;
+        return Some(Sample {
+            head: proc.clone(),
+            pid: proc.pid,
+            cpu: used.cpu.saturating_add(used.cpu_reaped),
+            rss: used.rss,
+            pss: used.pss.unwrap_or(used.rss),
+            processes: 1,
+            restarts,
+            since: facts.since(id),
+        });
+    }
     let alive = facts.alive(id)?;
     let used: Vec<Usage> = alive.tree.iter().filter_map(|member| usage::of(member.proc.pid)).collect();
     // What ended below the shim without a parent of its own is counted there.
     let reaped = usage::of(alive.shim.pid).map_or(Duration::ZERO, |shim| shim.cpu_reaped);
-    let last = facts.backoff.0.get(id);
     Some(Sample {
-        shim: alive.shim.clone(),
+        head: alive.shim.clone(),
         pid: alive.payload,
         cpu: used.iter().map(|usage| usage.cpu.saturating_add(usage.cpu_reaped)).sum::<Duration>() + reaped,
         rss: used.iter().map(|usage| usage.rss).sum(),
         pss: used.iter().map(|usage| usage.pss.unwrap_or(usage.rss)).sum(),
         processes: used.len(),
-        restarts: last.map_or(0, |last| last.number.saturating_sub(1)),
+        restarts,
         since: last.map(|last| last.started_wall),
     })
 }
@@ -118,7 +135,7 @@ fn sample(facts: &Facts, id: &InstanceId) -> Option<Sample> {
 fn rows(before: &Look, now: &Look) -> Vec<Row> {
     let passed = now.at.duration_since(before.at).as_secs_f64();
     let cpu = |id: &InstanceId, sample: &Sample| {
-        let old = before.samples.get(id).filter(|old| old.shim == sample.shim)?;
+        let old = before.samples.get(id).filter(|old| old.head == sample.head)?;
         let used = sample.cpu.saturating_sub(old.cpu).as_secs_f64();
         (passed > 0.0).then(|| (used / passed * 1000.0).round() / 10.0)
     };

@@ -59,7 +59,9 @@ pub fn list(rule: &ForEach) -> Sight<Listed> {
         ForEach::Command { argv, dir, timeout, every: _ } => {
             let lines = output(argv, Path::new(&**dir), Bounds { within: *timeout, bytes: OUTPUT_MAX });
             let program = argv.first().map_or("", String::as_str);
-            lines.and_then(|lines| of_lines(&lines)).map_err(|why| format!("its items cannot be told: {program} {why}"))
+            lines
+                .and_then(|lines| of_lines(&lines))
+                .map_err(|why| format!("its items cannot be told: {program}: {why}"))
         }
     };
     listed.map_or_else(|why| Sight::Unreadable { why: why.into() }, Sight::Seen)

@@ -75,6 +75,11 @@ fn one(known: &BTreeSet<ObjectRef>, word: &str) -> Result<Result<ObjectRef, Stri
     if let Some(id) = id.filter(|id| known.contains(id)) {
         return Ok(Ok(id));
     }
+    // `web/1`, or `web/one` of an item: the short form of an instance.
+    let named = |id: &&ObjectRef| registry::named(kind).is_none() && id.name() == kind;
+    if let Some(owner) = known.iter().find(named) {
+        return Ok(Err(format!("there is no kind `{kind}`\n  help: an instance is written {owner}/{name}")));
+    }
     if registry::named(kind).is_none() && !known.iter().any(|id| id.kind() == kind_name) {
         let kinds = KINDS.iter().map(|def| def.lower);
         let guess = nearest(&lower, kinds.clone());

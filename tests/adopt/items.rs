@@ -109,7 +109,9 @@ fn replicas_become_items_and_items_replicas() {
         |names: &[String]| names.len() == 2 && names[0].starts_with("service/w/7-") && names[1] == "service/w/one";
     world.until("there are the two items and no slot", || of_items(&names()));
     let one = world.ready("w/one");
-    world.ok(&["restart", "service/w/one"]);
+    let short = world.run(&["restart", "w/one"]);
+    assert!(short.code == 3 && short.err.contains("an instance is written service/w/one"), "{short:?}");
+    assert_eq!(world.ok(&["restart", "service/w/one"]), "service/w/one is to be restarted\n");
     world.until("it has been replaced", || world.attempts("w/one").len() == 2);
     assert!(!processes::is_alive(one));
     assert_eq!(world.attempts(&names()[0].replace("service/", "")).len(), 1, "the other one was not");
@@ -143,7 +145,7 @@ fn lines_of_a_command_are_items_and_a_failure_changes_nothing() {
     let two = world.get().into_keys().find(|name| name.starts_with("service/w/two-three-")).expect("a name");
     world.until("it has its item as one argument", || world.run(&["logs", &two]).out.contains("got two three"));
     std::fs::remove_file(&list).expect("it is there");
-    world.until("it is said", || told(&world, "w/one")["reason"].to_string().contains("sh exited with 1"));
+    world.until("it is said", || told(&world, "w/one")["reason"].to_string().contains("sh: exited with 1"));
     assert!(processes::is_alive(one));
     controller.kill();
     std::fs::write(&list, "one\n").expect("a file");

@@ -54,6 +54,31 @@ fn it_counts_over_restarts_and_ours_starts_when_it_ends() {
 }
 
 #[test]
+fn verbs_that_leave_it_alone_say_so() {
+    let (world, twin) = adopted();
+    let _controller = world.controller();
+    world.ready("w/0");
+    let theirs = format!("process {} (tail) runs on: somebody else started it", twin.id.pid);
+    for verb in ["restart", "pause"] {
+        let said = world.run(&[verb, "w"]);
+        assert!(said.code == 0 && said.err.contains(&theirs), "{verb}: {said:?}");
+        assert!(!said.out.contains("to be restarted"), "{verb}: {said:?}");
+    }
+    world.ok(&["resume", "w"]);
+    let table: [(&[&str], &str); 3] = [
+        (&["attach", "w"], "which somebody else started: it has no way in"),
+        (&["poke", "w", "hello"], "which somebody else started: it has no way in"),
+        (&["logs", "w"], "was started by somebody else; its output is where they sent it"),
+    ];
+    for (words, expected) in table {
+        let said = world.run(words);
+        assert!(said.err.contains(expected), "{words:?}: {said:?}");
+    }
+    let top = world.ok(&["top", "w"]);
+    assert!(top.contains("service/w/0") && top.contains(&twin.id.pid.to_string()), "{top}");
+}
+
+#[test]
 fn of_two_nobody_can_tell_which_it_is() {
     let (world, twin) = adopted();
     let second = follow(&world);
