@@ -142,7 +142,14 @@ fn by_schema(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) -> BT
 fn leave_out(spec: &mut Value, broken: &BTreeSet<Vec<String>>, schema: &Value) {
     for path in broken {
         let Some(top) = path.first() else { continue };
+        let is_required = |node: Option<&Value>, name: &String| {
+            let names = node.and_then(|node| node.get("required")?.as_array());
+            names.is_some_and(|names| names.iter().any(|item| item == name.as_str()))
+        };
+        let inside = schema.get("properties").and_then(|all| all.get(top));
+        // What cannot be without its broken part goes with it: only what is broken is said.
         if let [top, inner] = path.as_slice()
+            && !is_required(inside, inner)
             && let Some(Value::Object(fields)) = spec.get_mut(top)
         {
             fields.remove(inner);
@@ -150,10 +157,8 @@ fn leave_out(spec: &mut Value, broken: &BTreeSet<Vec<String>>, schema: &Value) {
         }
         let Some(fields) = spec.as_object_mut() else { return };
         fields.remove(top);
-        let required = schema.get("required").and_then(Value::as_array);
-        let is_required = required.is_some_and(|list| list.iter().any(|item| item == top.as_str()));
-        let example = schema.get("properties").and_then(|all| all.get(top)?.get("examples")?.get(0));
-        if let (true, Some(example)) = (is_required, example) {
+        let example = inside.and_then(|inside| inside.get("examples")?.get(0));
+        if let (true, Some(example)) = (is_required(Some(schema), top), example) {
             fields.insert(top.clone(), example.clone());
         }
     }

@@ -830,14 +830,6 @@ fn fields_with_slips_and_fields_to_come() {
     check(
         text,
         expect![[r#"
-            error: Service "a" cannot be read: missing field `commandLine`
-             --> <stdin>:1:1
-              |
-            1 | kind: Service
-              | ^^^^
-              |
-              = help: see: setpoint explain service
-
             error: unknown field `replica` in Service "a"
              --> <stdin>:4:1
               |
@@ -886,6 +878,22 @@ fn fields_with_slips_and_fields_to_come() {
                |
                = help: add it: `commandLine: python3 -m http\.server 8000`
 
+            error: `forEach` does not say where its items come from
+              --> <stdin>:12:1
+               |
+            12 | forEach: {}
+               | ^^^^^^^
+               |
+               = help: write exactly one of glob and command: { glob: "artifacts/*.jsonl" }
+
+            error: `heartbeat` does not say what to do
+              --> <stdin>:14:1
+               |
+            14 | heartbeat: {}
+               | ^^^^^^^^^
+               |
+               = help: write exactly one of line, signal, http and command
+
             error: unknown field `banana` in Service "a"
               --> <stdin>:16:1
                |
@@ -894,7 +902,7 @@ fn fields_with_slips_and_fields_to_come() {
                |
                = help: there are adopt, backoff, dir, env, envFile, forEach, group, heartbeat, inheritEnv, limits, live, log, needs, ready, replicas, restart, run, stop, tty, umask, user; more: setpoint explain service
 
-            8 errors in 1 of 1 file.
+            9 errors in 1 of 1 file.
         "#]],
     );
 }
@@ -1453,4 +1461,12 @@ fn long_lines_and_control_characters_stay_bounded() {
             1 error in 1 of 1 file.
         "#]],
     );
+}
+
+#[test]
+fn what_cannot_be_without_a_field_is_refused_once() {
+    for adopt in ["{}", "{ commandLine: '' }"] {
+        let said = crate::told(&format!("kind: Service\nname: a\nrun: x\nadopt: {adopt}\n"));
+        assert!(said.contains("commandLine") && said.ends_with("1 error in 1 of 1 file.\n"), "{adopt}: {said}");
+    }
 }
