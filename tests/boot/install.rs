@@ -263,7 +263,7 @@ fn a_unit_that_cannot_be_written_is_said() {
         &["controller", "install"],
         &expect![[r#"
         error: ROOT/.config/systemd/user/setpoint.service cannot be written: Not a directory (os error 20)
-          help: setpoint controller install --print prints the text of it
+          help: setpoint controller install --print prints the text of it; until then start it by hand: SETPOINT controller start
         = 1
     "#]],
     );

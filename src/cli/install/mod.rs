@@ -54,7 +54,7 @@ pub fn install(global: &Global, args: &Args) -> Outcome {
         // What is not loaded cannot be unloaded; that is no failure.
         _ = call(&calls.unload);
     }
-    write(&file, &unit.text(system))?;
+    write(&file, &unit.text(system)).map_err(|error| unwritten(&file, &unit, &error))?;
     if let Some(reread) = &calls.reread {
         call(reread).map_err(|why| by_hand(&file, &unit, &why))?;
     }
@@ -91,7 +91,10 @@ pub fn uninstall(global: &Global, target: Target) -> Outcome {
     }
     let calls = Calls::of(system, &unit, &file);
     let unloaded = call(&calls.forget);
-    std::fs::remove_file(&file).map_err(|error| failed("removed", &file, &error))?;
+    std::fs::remove_file(&file).map_err(|error| {
+        let text = format!("{} cannot be removed: {error}\n  help: remove it by hand", file.display());
+        Failure::new(exit::FAILED, text)
+    })?;
     let reread = calls.reread.as_ref().map_or(Ok(()), call);
     match unloaded.and(reread) {
         Ok(()) => {
@@ -125,19 +128,20 @@ fn followed(global: &Global) -> Vec<PathBuf> {
     }
 }
 
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
     let folder = file.parent().unwrap_or(file);
-    let written = std::fs::create_dir_all(folder).and_then(|()| {
+    std::fs::create_dir_all(folder).and_then(|()| {
         let draft = file.with_extension("draft");
         std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, file))
-    });
-    written.map_err(|error| failed("written", file, &error))
+    })
 }
 
-fn failed(done: &str, file: &Path, error: &std::io::Error) -> Failure {
+fn unwritten(file: &Path, unit: &Unit, error: &std::io::Error) -> Failure {
     let text = format!(
-        "{} cannot be {done}: {error}\n  help: setpoint controller install --print prints the text of it",
-        file.display()
+        "{} cannot be written: {error}\n  help: setpoint controller install --print prints the text of it; until then \
+         start it by hand: {}",
+        file.display(),
+        unit.by_hand()
     );
     Failure::new(exit::FAILED, text)
 }
