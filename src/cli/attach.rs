@@ -293,7 +293,7 @@ impl<'a> Seat<'a> {
             Ok(0) => return Ok(Some(self.refused.take().map_or(End::Cut, End::Refused))),
             Ok(length) => self.heard.extend_from_slice(more.get(..length).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(_) => return Ok(Some(End::Cut)),
+            Err(_) => return Ok(Some(self.refused.take().map_or(End::Cut, End::Refused))),
         }
         let heard = std::mem::take(&mut self.heard);
         let mut rest = heard.as_slice();

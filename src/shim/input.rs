@@ -19,12 +19,16 @@ use super::ring::Ring;
 use super::sys;
 use crate::record::frame::{self, Answer, Next, Size, State, Word};
 
-/// The most clients at once.
-pub const CLIENTS_MAX: usize = 16;
+/// The most who look at its terminal at once.
+const WATCHERS_MAX: usize = 16;
+/// The most clients at once: seats that were forgotten must not keep a poke or a heartbeat out.
+pub const CLIENTS_MAX: usize = WATCHERS_MAX + 4;
 /// How many things [`Input::wishes`] waits for at most.
 pub const WISHES_MAX: usize = 2 + CLIENTS_MAX;
 /// The most bytes that wait until the payload takes them; beyond that no more is heard.
 const HELD_MAX: usize = 64 << 10;
+/// What is said to who finds no seat.
+const FULL: &str = "too many are attached already (16); detach one of them";
 /// The window of a terminal that nobody has looked at yet.
 const FIRST_SIZE: Size = Size { rows: 24, cols: 80 };
 
@@ -120,10 +124,15 @@ impl Input {
     /// Hears everybody, sends what waits, and forgets who is gone.
     fn settle(&mut self) {
         let Input { clients, line, kept, .. } = self;
+        let mut watchers = clients.iter().filter(|client| client.is_watching).count();
         clients.retain_mut(|client| {
-            let is_held_up = hear(client, line, kept);
+            let was_watching = client.is_watching;
+            let is_held_up = hear(client, line, kept, was_watching || watchers < WATCHERS_MAX);
             client.flush();
-            !client.is_gone(is_held_up)
+            let is_there = !client.is_gone(is_held_up);
+            // Who leaves makes room for who is heard after it.
+            watchers = watchers - usize::from(was_watching) + usize::from(is_there && client.is_watching);
+            is_there
         });
         self.fit();
     }
@@ -142,7 +151,7 @@ impl Input {
             if self.clients.len() < CLIENTS_MAX {
                 self.clients.push(client);
             } else {
-                client.say(&Answer::Refused("too many are attached already (16); detach one of them"));
+                client.say(&Answer::Refused(FULL));
                 client.flush();
             }
         }
@@ -184,7 +193,7 @@ impl Input {
 }
 
 /// Does what a client said; true when the rest must wait until the payload has read.
-fn hear(client: &mut Client, line: &mut Line, kept: &Ring) -> bool {
+fn hear(client: &mut Client, line: &mut Line, kept: &Ring, has_seat: bool) -> bool {
     let inbox = std::mem::take(&mut client.inbox);
     let mut heard = 0;
     let mut is_held_up = false;
@@ -210,6 +219,12 @@ fn hear(client: &mut Client, line: &mut Line, kept: &Ring) -> bool {
                 }
             }
             Some(Word::Resize(size)) => client.size = (size.rows > 0 && size.cols > 0).then_some(size),
+            Some(Word::Watch { .. }) if !has_seat => {
+                client.say(&Answer::Refused(FULL));
+                client.flush();
+                client.cut();
+                break;
+            }
             Some(Word::Watch { from_kept }) => watch(client, line, from_kept.then_some(kept)),
             Some(Word::Ask) => client.say(&Answer::State(line.state())),
             None => {}

@@ -254,10 +254,21 @@ fn sixteen_may_be_there_and_a_stranger_may_not() {
         client.say(&[Word::Ask]);
         client.until("it is heard", |client| client.state.is_some());
     }
+    let mut late = Client::watching(&home, 24, 80);
+    late.until("it is refused", |client| client.refused.is_some() && client.is_over);
+    // Who looks at nothing needs no seat: forgotten ones keep no poke out.
+    let mut pokes: Vec<Client> = (0..4).map(|_| Client::new(&home)).collect();
+    for poke in &mut pokes {
+        poke.say(&[Word::Ask]);
+        poke.until("it is heard", |client| client.state.is_some());
+    }
+    pokes[0].type_in("poked\r");
+    clients[0].sees("poked");
     let mut late = Client::new(&home);
     late.until("it is refused", |client| client.refused.is_some() && client.is_over);
+    drop(pokes);
     clients.pop();
-    let mut next = Client::new(&home);
+    let mut next = Client::watching(&home, 24, 80);
     next.say(&[Word::Ask]);
     next.until("it is heard", |client| client.state.is_some());
     // Bytes that are none of the protocol end the connection, not the shim.
