@@ -11,7 +11,7 @@ use super::facts::{self, Facts};
 use super::{Failure, Global, Outcome, exit};
 use crate::desired::edit::{self, Fate};
 use crate::desired::resolve::resolve;
-use crate::desired::{Author, Stored};
+use crate::desired::{Author, Stored, registry};
 use crate::engine::plan::{Action, Reason};
 use crate::engine::{InstanceId, ObjectRef};
 use crate::execute::adopted;
@@ -77,14 +77,30 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         Some(facts) => strangers(&home, &facts, &ids, fate)?,
         None => Vec::new(),
     };
+    let bereft = bereft(locked.base(), &ids);
     let step = Step { draft, objects: &ids, said: each(&ids, "deleted"), start: Start::Background };
     let code = commit(global, &home, locked, step)?;
+    bereft.iter().for_each(|text| tell(global, text));
     strangers.iter().for_each(|text| tell(global, text));
     if args.keep_running || args.no_wait || code != exit::OK {
         return Ok(code);
     }
     super::wait::gone(global, &home, &ids, args.timeout.map_or(WAIT, |timeout| timeout.0))
 }
+
+/// Words about what stays and needs one of these.
+fn bereft(base: &Stored, ids: &[ObjectRef]) -> Vec<String> {
+    let stays = base.objects.iter().filter(|(id, _)| !ids.contains(id));
+    let words = stays.flat_map(|(id, object)| {
+        let needs = registry::needs(id.kind(), &object.spec);
+        let gone = needs.into_iter().filter(|need| ids.iter().any(|id| id.as_str() == need));
+        gone.map(move |need| format!("note: {id} needs {need}; it runs on, and does not start again without it"))
+    });
+    words.take(BEREFT_MAX).collect()
+}
+
+/// How many objects that need a deleted one are named.
+const BEREFT_MAX: usize = 20;
 
 /// What is there now, when something that somebody else started may count as one of these.
 pub(super) fn adopting(home: &Home, base: &Stored, ids: &[ObjectRef]) -> Result<Option<Facts>, Failure> {

@@ -250,6 +250,13 @@ impl ForEach {
         }
         if let Some(glob) = &self.glob {
             check_text(&["forEach", "glob"], glob, errors);
+            if let Err(error) = glob::Pattern::new(glob) {
+                let what = format!("is no pattern: {}", error.msg);
+                errors.push(FieldError::new(&["forEach", "glob"], what, "write [[] for a bracket itself"));
+            } else if glob.contains(['{', '}']) {
+                let help = "write one Service for each pattern, or a command that lists the items";
+                errors.push(FieldError::new(&["forEach", "glob"], "has braces, which stand for themselves", help));
+            }
         }
         if let Some(argv) = &self.command {
             check_argv(&["forEach", "command"], argv, errors);
