@@ -53,12 +53,11 @@ const STOPS_MAX: usize = 3;
 fn stop_all(global: &Global, home: &Home) -> Outcome {
     for _ in 0..STOPS_MAX {
         match request::stop(&socket(home)?, true, None).map_err(|error| mute(home, &error))? {
-            Ended::AsAsked { unseen } if !unseen.is_empty() => {
+            Ended::AsAsked { left } if !left.is_empty() => {
                 let text = format!(
-                    "all that can be seen is stopped, and so is the controller; nobody can say whether these run: {}\n  \
-                     help: setpoint describe {}",
-                    unseen.join(", "),
-                    unseen.first().and_then(|id| id.rsplit_once('/')).map_or("", |(object, _)| object),
+                    "all else and the controller are stopped; not stopped, or not known to be:\n  {}\n  \
+                     help: setpoint describe says which processes they are",
+                    left.join("\n  "),
                 );
                 return Err(Failure::new(exit::PARTLY, text));
             }

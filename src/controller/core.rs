@@ -24,6 +24,7 @@ use crate::desired::parsed::Parsed;
 use crate::desired::{Store, StoreError};
 use crate::engine::converge::Facts;
 use crate::engine::desired::{Overrides, Pause};
+use crate::engine::plan::Reason;
 use crate::engine::{
     Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, Sight, Sighting, audit,
     reconcile,
@@ -39,6 +40,9 @@ pub const RELIST: Duration = Duration::from_secs(60);
 
 /// The most passes in a row without an event; each has to have changed something.
 const PASSES_MAX: usize = 8;
+
+/// How many of those that are left are named.
+const LEFT_MAX: usize = 20;
 
 /// How many problems are remembered.
 const PROBLEMS_MAX: usize = 20;
@@ -233,19 +237,29 @@ impl Core {
     /// True when nothing of what is desired runs any more.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let is_ours = |id: &InstanceId| {
-            self.desired.objects.contains_key(&id.object) || self.desired.tombstones.contains_key(&id.object)
-        };
         // What cannot be seen is not waited for: nobody could say when it has gone.
         let is_up = |sighting: &Sighting| matches!(sighting.sight, Sight::Seen(_));
-        self.starts.is_empty() && !self.observed.sightings.iter().any(|(id, sighting)| is_up(sighting) && is_ours(id))
+        self.starts.is_empty()
+            && !self.observed.sightings.iter().any(|(id, sighting)| is_up(sighting) && self.is_ours(id))
     }
 
-    /// What is desired and could not be seen, so that nobody can say whether it runs.
+    fn is_ours(&self, id: &InstanceId) -> bool {
+        self.desired.objects.contains_key(&id.object) || self.desired.tombstones.contains_key(&id.object)
+    }
+
+    /// What is not stopped, or not known to be, when everything else is; each with the reason.
     #[must_use]
-    pub fn unseen(&self) -> Vec<String> {
-        let is_unseen = |(_, sighting): &(&InstanceId, &Sighting)| matches!(sighting.sight, Sight::Unreadable { .. });
-        self.observed.sightings.iter().filter(is_unseen).map(|(id, _)| id.to_string()).collect()
+    pub fn left(&self) -> Vec<String> {
+        let whys = self.observed.sightings.iter().filter_map(|(id, sighting)| match &sighting.sight {
+            Sight::Unreadable { why } => Some(format!("{id}: {why}")),
+            Sight::Seen(_) if !self.is_ours(id) => Some(format!("{id}: {}", Reason::Stray)),
+            Sight::Seen(_) | Sight::Absent => None,
+        });
+        let unseen = match &self.observed.coverage {
+            Coverage::Whole => None,
+            Coverage::Partial { why } => Some(why.to_string()),
+        };
+        unseen.into_iter().chain(whys.take(LEFT_MAX)).collect()
     }
 
     pub(super) fn tell_once(&mut self, text: String) {

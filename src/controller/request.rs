@@ -192,8 +192,8 @@ pub fn ask(socket: &Path, method: &str, params: &Value, patience: Option<Duratio
 pub enum Ended {
     /// It did what it was asked for, and is gone.
     AsAsked {
-        /// Instances of which it could not tell whether they run.
-        unseen: Vec<String>,
+        /// What is not stopped, or not known to be, each with the reason.
+        left: Vec<String>,
     },
     /// It went before it answered.
     Unanswered,
@@ -221,7 +221,7 @@ pub fn stop(socket: &Path, is_all: bool, patience: Option<Duration>) -> io::Resu
     drop(stream);
     let ended = match answer {
         Ok(answer) => Ended::AsAsked {
-            unseen: answer.get("unseen").and_then(|names| Vec::deserialize(names).ok()).unwrap_or_default(),
+            left: answer.get("left").and_then(|names| Vec::deserialize(names).ok()).unwrap_or_default(),
         },
         // The kernel resets a connection whose bytes nobody has read.
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ended::Unheard,

@@ -267,9 +267,9 @@ impl Life {
         self.status.running = false;
         self.state_due = Some(BootTime::default());
         self.write_state();
-        let unseen = if self.core.is_draining() { self.core.unseen() } else { Vec::new() };
+        let left = if self.core.is_draining() { self.core.left() } else { Vec::new() };
         for answer in self.stop_answers.drain(..) {
-            _ = answer.send(json!({ "stopped": true, "pid": self.status.pid, "unseen": &unseen }));
+            _ = answer.send(json!({ "stopped": true, "pid": self.status.pid, "left": &left }));
         }
         tracing::info!("controller ended; services {}", if self.core.is_draining() { "are stopped" } else { "run on" });
     }

@@ -99,6 +99,26 @@ fn records_that_cannot_be_read_double_nothing() {
 }
 
 #[test]
+fn stop_all_names_what_it_could_not_tell_and_did_not_stop() {
+    let (world, web) = running();
+    let shim = world.instance("web/0").shim.and_then(processes::id).expect("a shim");
+    let record = files(&world.home().join("records/service/web/0"), ".attempt").remove(0);
+    std::fs::write(record, "rubbish").expect("written");
+    world.kill_controller();
+    world.ok(&["controller", "start"]);
+    let stopped = world.run(&["controller", "stop", "--all"]);
+    assert!(processes::is_alive(web), "what was not known was ended");
+    assert_eq!(stopped.code, 7, "{stopped:?}");
+    assert!(
+        stopped.err.contains("\n  service/web/0: its lock is held") && stopped.err.contains("help:"),
+        "{stopped:?}"
+    );
+    assert!(processes::send(shim, Signal::TERM));
+    world.until("it has ended", || !processes::is_alive(shim));
+    world.ok(&["controller", "stop", "--all"]);
+}
+
+#[test]
 fn a_record_of_another_version_is_left_alone() {
     let (world, web) = running();
     let record = files(&world.home().join("records/service/web/0"), ".attempt").remove(0);
