@@ -123,7 +123,6 @@ impl Facts {
             let what = match said.get("pass").and_then(Value::as_bool) {
                 Some(true) => "yes",
                 Some(false) => "no",
-                None if side == "ready" && self.is_told(id) => "yes, it has told its shim",
                 None => "not known yet",
             };
             // Writing into a String cannot fail.
@@ -139,13 +138,6 @@ impl Facts {
             _ = writeln!(text, "  {:<10} nobody asks it now: no controller answers", "probes:");
         }
         text
-    }
-
-    /// True when it has shown the text, or sent the word, that makes it ready.
-    fn is_told(&self, id: &InstanceId) -> bool {
-        let ready = self.stored.objects.get(&id.object).and_then(|stored| stored.spec.get("ready"));
-        let is_by_shim = ready.is_some_and(|ready| ready.get("log").is_some() || ready.get("notify").is_some());
-        is_by_shim && self.alive(id).is_some_and(|alive| alive.is_told)
     }
 
     fn is_probed(&self, id: &InstanceId) -> bool {

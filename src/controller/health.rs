@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::core::Core;
 use super::report::rfc3339;
-use crate::engine::desired::Spec;
+use crate::engine::desired::{RevisionMatch, Spec};
 use crate::engine::expand::{Items, Kind, Want};
 use crate::engine::observed::{Alive, Observed, Phase};
 use crate::engine::probe::{Check, Evidence, Heartbeat, Probe, Readiness};
@@ -76,9 +76,11 @@ impl Questions {
             for want in wants.iter().filter(|want| is_asked(want)) {
                 let id = InstanceId { object: object.id.clone(), cause: want.cause.clone() };
                 let sighting = observed.sightings.get(&id);
+                let is_outdated = askable(sighting)
+                    .is_some_and(|(_, alive)| object.compare(&alive.revision) == RevisionMatch::Changed);
                 let entry = entries.entry(id.clone()).or_default();
                 entry.round = round;
-                if let Err(error) = entry.follow(prober, id, want, sighting) {
+                if let Err(error) = entry.follow(prober, id, want, sighting, is_outdated) {
                     failed = Err(error);
                 }
             }
@@ -118,8 +120,14 @@ impl Entry {
         id: InstanceId,
         want: &Want<'_>,
         sighting: Option<&Sighting>,
+        is_outdated: bool,
     ) -> std::io::Result<()> {
         match askable(sighting) {
+            // What is to be replaced is asked what it was started with, or nothing: the new question may be one that it
+            // cannot pass, and a roll would take that for a reason to replace everything at once.
+            Some((_, alive)) if is_outdated => {
+                self.watched = self.watched.take().filter(|(target, _)| target.attempt == alive.attempt);
+            }
             Some((sighting, alive)) => self.ask(prober, &id, want, sighting, alive)?,
             None => self.watched = None,
         }

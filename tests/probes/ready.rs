@@ -122,6 +122,33 @@ fn a_controller_that_comes_anew_does_not_roll_on_over_what_is_not_ready() {
 }
 
 #[test]
+fn a_probe_that_comes_with_a_change_does_not_judge_what_the_change_replaces() {
+    let world = World::new();
+    let roll = |run: &str, file: &str| {
+        let ready = format!("replicas: 3\nready: {{ command: [test, -e, {file}], period: 200ms, failure: 1 }}");
+        world.write("web.yaml", &service("web", run, &ready));
+        world.apply();
+    };
+    std::fs::write(world.manifests().join("before"), "").expect("a file");
+    roll("sleep 100001", "before");
+    let _controller = world.controller();
+    let old: Vec<_> = (0..3).map(|n| world.ready(&format!("web/{n}"))).collect();
+    // What those that run can never pass, and what replaces them does not pass either for now.
+    roll("sleep 100002", "after");
+    let is_asked = || reason(&world, "web/0").contains("exit 1");
+    world.until("the first is replaced and not ready", is_asked);
+    let events = || world.ok(&["events"]).matches("service.stopping").count();
+    assert_eq!(events(), 1, "{}", world.story());
+    for (n, main) in old.iter().enumerate().skip(1) {
+        assert_eq!(world.ready(&format!("web/{n}")), *main);
+    }
+    std::fs::write(world.manifests().join("after"), "").expect("a file");
+    world.until("all are replaced", || {
+        (0..3).all(|n| world.state(&format!("web/{n}")) == "Ready" && !old.contains(&world.ready(&format!("web/{n}"))))
+    });
+}
+
+#[test]
 fn what_needs_a_failure_is_not_waited_for_and_points_at_it() {
     let world = World::new();
     let text = service("migrate", "\"false\"", "restart: never")
