@@ -11,6 +11,7 @@ use crate::engine::{InstanceId, ObjectRef, State};
 use crate::home::Home;
 use crate::observe::records::{self, Read};
 use crate::record::attempt::How;
+use crate::record::notify;
 
 /// How many attempts of an instance are told.
 const ATTEMPTS_SHOWN: u32 = 5;
@@ -165,6 +166,9 @@ fn instance(text: &mut String, home: &Home, facts: &Facts, decision: &Decision) 
     _ = writeln!(text, "\nInstance {id}  {}  {}", decision.state(), decision.because);
     if let Some(alive) = facts.alive(id) {
         _ = writeln!(text, "  process {}, shim {}, revision {}", alive.payload, alive.shim.pid, alive.revision);
+        if let Some(status) = notify::status(&home.records(id), alive.attempt) {
+            _ = writeln!(text, "  it says: {status}");
+        }
         if !alive.tree.is_empty() && decision.state() == State::Stopping || decision.state() == State::Lingering {
             let names: Vec<String> = alive.tree.iter().map(|m| format!("{} ({})", m.name, m.proc.pid)).collect();
             _ = writeln!(text, "  still there: {}", names.join(", "));

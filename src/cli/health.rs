@@ -131,9 +131,6 @@ impl Facts {
         if let Some(beats) = told.and_then(|told| told.get("heartbeat")).filter(|beats| !beats.is_null()) {
             text.push_str(&beat_lines(beats));
         }
-        if let Some(status) = self.status_of(id) {
-            _ = writeln!(text, "  {:<10} {status}", "status:");
-        }
         if !self.told.is_answered && self.alive(id).is_some() && self.is_probed(id) {
             _ = writeln!(text, "  {:<10} nobody asks it now: no controller answers", "probes:");
         }
