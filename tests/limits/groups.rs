@@ -2,11 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
 use crate::processes;
 use crate::world::{World, service};
+
+/// Tells the groups of tests that run at once apart.
+static GIVEN: AtomicU32 = AtomicU32::new(0);
 
 /// A group whose children are a controller's to make, emptied and removed when it goes out of scope.
 struct Given(PathBuf);
@@ -20,7 +24,8 @@ impl Given {
             println!("skipped: there is no cgroup v2 here");
             return None;
         };
-        let folder = Path::new(point).join(format!("setpoint-limits-{}", std::process::id()));
+        let number = GIVEN.fetch_add(1, Ordering::Relaxed);
+        let folder = Path::new(point).join(format!("setpoint-limits-{}-{number}", std::process::id()));
         if let Err(error) = std::fs::create_dir(&folder) {
             println!("skipped: {}: {error}", folder.display());
             return None;

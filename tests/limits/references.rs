@@ -53,7 +53,8 @@ fn a_reference_that_fails_is_a_start_that_failed() {
         assert_eq!((end.how, end.asked), (How::NotStarted(words.clone()), false));
     }
     assert!(world.ok(&["describe", "web"]).contains(&words));
-    assert!(world.ok(&["events"]).contains("service.gave-up"));
+    // Words come after deeds.
+    world.until("the event is written", || world.ok(&["events"]).contains("service.gave-up"));
     assert_eq!(world.instance("web/0").last_exit, Some(format!("not started: {words}")));
     std::fs::write(&token, "there").expect("a file");
     world.ok(&["restart", "web"]);
