@@ -1,7 +1,7 @@
 //! Rules of the engine, each of which a test can switch off.
 //!
 //! In: nothing. Out: their names. Not here: how the engine breaks them (where each rule is), and who notices
-//! ([`super::audit`]). The surprise: this is compiled into every build, so that a mutant is a switch and no rebuild.
+//! ([`mod@super::audit`]). The surprise: this is compiled into every build, so that a mutant is a switch and no rebuild.
 
 /// A rule of the engine that a test switches off, and at the same time the audit rule that notices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -325,7 +325,7 @@ impl LogLimits {
     pub const DEFAULT: LogLimits = LogLimits { max_size: 50 << 20, max_files: 5 };
 }
 
-/// Why, in values; [`fmt::Display`] says it in words.
+/// Why, in values; [`super::words`] says it in words.
 #[allow(missing_docs, reason = "each field is named by the sentence above its variant")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {

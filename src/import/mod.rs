@@ -3,7 +3,7 @@
 //! In: a format, files, and where the manifests will stand. Out: [`Imported`]: drafts and a report. Not here: writing
 //! files (`cli`), whether a manifest is right (`load`).
 //!
-//! One file per format is mostly a table from its keys to what becomes of them ([`work::Rule`]).
+//! One file per format is mostly a table from its keys to what becomes of them (`work::Rule`).
 //! The surprise: what a source does by its own default is written down where setpoint's differs and somebody would notice
 //! (a database that has 90 s to stop), and left out where setpoint only cares more (how long it tries again).
 

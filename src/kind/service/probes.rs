@@ -1,6 +1,6 @@
 //! What a Service is asked while it runs: is it ready, does it live, and is it reminded of something.
 //!
-//! In: the fields `ready`, `live` and `heartbeat`. Out: [`Probes`]. Not here: asking.
+//! In: the fields `ready`, `live` and `heartbeat`. Out: [`Probes`](crate::engine::probe::Probes). Not here: asking.
 //! The surprise: the figures are those of a kubelet, but until the first success a readiness probe is asked more often
 //! than its period, so that a service is ready as soon as it is.
 
