@@ -17,6 +17,7 @@ pub mod observed;
 pub mod plan;
 pub mod probe;
 pub mod roll;
+pub mod schedule;
 pub mod time;
 pub mod words;
 
