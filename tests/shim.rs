@@ -7,6 +7,8 @@
 mod bounds;
 #[path = "shim/cost.rs"]
 mod cost;
+#[path = "shim/data.rs"]
+mod data;
 #[path = "shim/logs.rs"]
 mod logs;
 #[path = "shim/starts.rs"]

@@ -123,6 +123,9 @@ pub struct Launch {
     pub stdin: Stdin,
     /// It is given a socket to tell of itself (`sd_notify`).
     pub is_notified: bool,
+    /// Its record survives a power cut: the birth is on the disk before anything is executed, the end before the lock is
+    /// free. For runs; it costs a start some milliseconds.
+    pub is_durable: bool,
 }
 
 /// A command as written.
@@ -132,6 +135,8 @@ pub enum Command {
     Argv(Vec<String>),
     /// A line for `/bin/sh -c`; one without shell syntax is executed directly.
     Line(String),
+    /// This program itself, with these words after its name.
+    Own(Vec<String>),
 }
 
 /// The value of a variable, or where it comes from at each start.
@@ -183,7 +188,7 @@ pub struct Limits {
 }
 
 /// What the standard input of a process is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Stdin {
     /// `/dev/null`.
     #[default]
@@ -192,6 +197,13 @@ pub enum Stdin {
     Pipe,
     /// A terminal that its shim holds; its output goes there, too.
     Tty,
+    /// These bytes, and then its end; at most [`Stdin::DATA_MAX`]. They never touch a disk.
+    Data(Arc<[u8]>),
+}
+
+impl Stdin {
+    /// The most bytes of [`Stdin::Data`]; a start with more is refused.
+    pub const DATA_MAX: usize = 1 << 20;
 }
 
 impl Launch {
@@ -210,6 +222,7 @@ impl Launch {
             limits: Limits::default(),
             stdin: Stdin::Null,
             is_notified: false,
+            is_durable: false,
         }
     }
 

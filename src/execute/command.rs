@@ -23,20 +23,22 @@ pub struct Executed {
     pub argv: Vec<String>,
     /// True for a `run` string: its stop signal goes to the whole process group.
     pub is_line: bool,
+    /// True for this program itself: its file is not looked up by the first word.
+    pub is_own: bool,
 }
 
 /// The argument list of a command.
 #[must_use]
 pub fn executed(command: &Command) -> Executed {
-    match command {
-        Command::Argv(argv) => Executed { argv: argv.clone(), is_line: false },
+    let (argv, is_line, is_own) = match command {
+        Command::Argv(argv) => (argv.clone(), false, false),
         Command::Line(line) if is_plain(line) => {
-            Executed { argv: line.split_ascii_whitespace().map(str::to_owned).collect(), is_line: true }
+            (line.split_ascii_whitespace().map(str::to_owned).collect(), true, false)
         }
-        Command::Line(line) => {
-            Executed { argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()], is_line: true }
-        }
-    }
+        Command::Line(line) => (vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()], true, false),
+        Command::Own(words) => ([&["setpoint".to_owned()], words.as_slice()].concat(), false, true),
+    };
+    Executed { argv, is_line, is_own }
 }
 
 /// True when a shell would do nothing with the line but split it at blanks.
@@ -68,6 +70,13 @@ mod tests {
     fn a_line_without_shell_syntax_needs_no_shell() {
         check("sleep 100", &["sleep", "100"]);
         check("  python3   -m http.server ", &["python3", "-m", "http.server"]);
+    }
+
+    #[test]
+    fn this_program_is_named_after_itself() {
+        let executed = executed(&Command::Own(vec!["call".to_owned()]));
+        let argv = ["setpoint", "call"].map(str::to_owned).to_vec();
+        assert_eq!(executed, Executed { argv, is_line: false, is_own: true });
     }
 
     #[test]

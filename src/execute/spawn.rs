@@ -23,6 +23,9 @@ use crate::record::attempt::Streak;
 use crate::record::bounds::{Bounds, Group, Resource};
 use crate::record::launch::{self, Launch, Stdin};
 
+// What the engine promises is what a launch spec can carry.
+const _: () = assert!(plan::Stdin::DATA_MAX == launch::DATA_MAX);
+
 /// How many attempt records of an instance are kept.
 pub const KEEP_ATTEMPTS: u32 = 20;
 
@@ -111,13 +114,14 @@ impl Starter {
             ..self.bounds(&spawn.launch)
         };
         let logs = self.home.logs(&id.object);
-        let stdin = match spawn.launch.stdin {
+        let stdin = match &spawn.launch.stdin {
             plan::Stdin::Null => Stdin::Null,
             plan::Stdin::Pipe => Stdin::Pipe,
             plan::Stdin::Tty => Stdin::Tty,
+            plan::Stdin::Data(bytes) => Stdin::Data(bytes),
         };
         let io_socket = match stdin {
-            Stdin::Null => None,
+            Stdin::Null | Stdin::Data(_) => None,
             Stdin::Pipe | Stdin::Tty => Some(self.home.io_socket(id).map_err(io::Error::other)?),
         };
         let bytes = launch::encode(&Launch {
@@ -137,6 +141,7 @@ impl Starter {
             },
             argv: executed.argv.iter().map(OsStr::new).collect(),
             is_line: executed.is_line,
+            is_own: executed.is_own,
             dir: Path::new(&*spawn.launch.dir),
             env: env.iter().map(OsString::as_os_str).collect(),
             policy: policy::written(&spawn.policy, None),
@@ -149,6 +154,7 @@ impl Starter {
             stdin,
             io_socket: io_socket.as_deref(),
             notify: spawn.launch.is_notified,
+            durable: spawn.launch.is_durable,
         })
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;

@@ -337,6 +337,43 @@ pub fn create(folder: impl AsFd, birth: &Birth) -> io::Result<OwnedFd> {
     Err(error.into())
 }
 
+/// Brings a new record to the disk, so that what is executed after this is known after a power cut as well. The caller
+/// holds the lock.
+///
+/// The file goes first: its commit carries the names with it on every journaling file system, and leaves little to do
+/// for the folders. The folder of an instance is made for its first attempt, and is a name in another one.
+///
+/// # Errors
+/// The system's error; the record is unlinked, so that the attempt was never made.
+pub fn keep_birth(folder: impl AsFd, record: impl AsFd, attempt: u32) -> io::Result<()> {
+    let kept = rustix::fs::fdatasync(record).and_then(|()| {
+        keep_names(&folder, c".")?;
+        if attempt == 1 { keep_names(&folder, c"..") } else { Ok(()) }
+    });
+    if kept.is_err() {
+        let _ = rustix::fs::unlinkat(&folder, file_name(attempt).as_str(), AtFlags::empty());
+    }
+    Ok(kept?)
+}
+
+/// Brings the names in a folder to the disk.
+fn keep_names(folder: impl AsFd, path: &std::ffi::CStr) -> Result<(), rustix::io::Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match rustix::fs::fsync(rustix::fs::openat(folder, path, flags, Mode::empty())?) {
+        // A file system that keeps names with their files has nothing to do here, and some say so in this way.
+        Err(rustix::io::Errno::INVAL) => Ok(()),
+        kept => kept,
+    }
+}
+
+/// Brings an end that was written to the disk.
+///
+/// # Errors
+/// The system's error; after a power cut the end may then read as absent.
+pub fn keep_end(record: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::fdatasync(record)?)
+}
+
 /// Writes the end of an attempt in place. The caller holds the lock.
 ///
 /// # Errors

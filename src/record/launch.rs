@@ -2,7 +2,8 @@
 //!
 //! In: a [`Launch`]. Out: NUL-separated `key=value` bytes, and the same read back, borrowed from them.
 //! Not here: opening the file that carries it; argv is public, so nothing of this stands there.
-//! The surprise: lists are repeated keys, and the last key is `end`, so that a spec cut short is never half obeyed.
+//! The surprise: lists are repeated keys, and the last key is `end`, so that a spec cut short is never half obeyed; only
+//! the bytes of a standard input stand behind it, as they are, since they may hold anything.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +17,8 @@ use super::policy::{Policy, Ready};
 pub const LEN_MAX: usize = 8 << 20;
 /// The most words of argv and of the environment, together.
 pub const WORDS_MAX: usize = 65_536;
+/// The most bytes of a [`Stdin::Data`].
+pub const DATA_MAX: usize = 1 << 20;
 const FIRST: (&str, &str) = ("setpoint-launch", "1");
 
 /// One start, in full.
@@ -43,6 +46,8 @@ pub struct Launch<'a> {
     pub argv: Vec<&'a OsStr>,
     /// It was written as one string, so the stop signal goes to the whole process group.
     pub is_line: bool,
+    /// It is the program the shim is, whatever the first word says.
+    pub is_own: bool,
     /// The working directory, absolute.
     pub dir: &'a Path,
     /// The whole environment, `NAME=value` each, the three markers included.
@@ -62,16 +67,18 @@ pub struct Launch<'a> {
     /// What it is held to, and who it is.
     pub bounds: Bounds<'a>,
     /// What its standard input is.
-    pub stdin: Stdin,
-    /// Where the shim listens for those who type, absolute; used unless `stdin` is [`Stdin::Null`].
+    pub stdin: Stdin<'a>,
+    /// Where the shim listens for those who type, absolute; used when `stdin` is [`Stdin::Pipe`] or [`Stdin::Tty`].
     pub io_socket: Option<&'a Path>,
     /// It is given a socket to tell of itself (`sd_notify`).
     pub notify: bool,
+    /// Its birth is on the disk before it is executed, and its end before the lock is free.
+    pub durable: bool,
 }
 
 /// What the standard input of a payload is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stdin {
+pub enum Stdin<'a> {
     /// `/dev/null`.
     #[default]
     Null,
@@ -79,14 +86,25 @@ pub enum Stdin {
     Pipe,
     /// A terminal that its shim holds; its output goes there, too.
     Tty,
+    /// These bytes and then its end; at most [`DATA_MAX`] of them.
+    Data(&'a [u8]),
 }
 
-impl Stdin {
+impl<'a> Stdin<'a> {
+    /// The bytes it is given; none where they do not come with the spec.
+    const fn data(self) -> &'a [u8] {
+        match self {
+            Stdin::Null | Stdin::Pipe | Stdin::Tty => &[],
+            Stdin::Data(bytes) => bytes,
+        }
+    }
+
     const fn as_str(self) -> &'static str {
         match self {
             Stdin::Null => "null",
             Stdin::Pipe => "pipe",
             Stdin::Tty => "tty",
+            Stdin::Data(_) => "data",
         }
     }
 }
@@ -97,8 +115,10 @@ pub enum SpecError {
     /// No program can be given such a text.
     #[error("`{0}` contains a NUL byte, which no program can be given; remove it")]
     Nul(&'static str),
-    /// Over [`LEN_MAX`] or [`WORDS_MAX`].
-    #[error("the command and its environment are too large; pass the data in a file")]
+    /// Over [`LEN_MAX`], [`WORDS_MAX`] or [`DATA_MAX`].
+    #[error(
+        "the command, its environment or its standard input (at most 1 MiB) are too large; pass the data in a file"
+    )]
     TooLarge,
     /// It does not begin or end as a spec does.
     #[error("this is no whole launch spec")]
@@ -128,6 +148,7 @@ pub fn encode(launch: &Launch<'_>) -> Result<Vec<u8>, SpecError> {
     put_number(&mut bytes, "streak_crashes", launch.streak.crashes.into());
     put_number(&mut bytes, "streak_proven", launch.streak.proven.into());
     put_number(&mut bytes, "is_line", launch.is_line.into());
+    put_number(&mut bytes, "is_own", launch.is_own.into());
     put(&mut bytes, "dir", launch.dir.as_os_str().as_bytes())?;
     put_number(&mut bytes, "stop_signal", u64::from(launch.policy.stop_signal.unsigned_abs()));
     put_number(&mut bytes, "stop_grace_ms", launch.policy.stop_grace_ms);
@@ -147,8 +168,13 @@ pub fn encode(launch: &Launch<'_>) -> Result<Vec<u8>, SpecError> {
         put(&mut bytes, "env", word.as_bytes())?;
     }
     put(&mut bytes, "end", b"")?;
-    let too_many = launch.argv.len() + launch.env.len() > WORDS_MAX;
-    if too_many || bytes.len() > LEN_MAX { Err(SpecError::TooLarge) } else { Ok(bytes) }
+    let data = launch.stdin.data();
+    let too_many = launch.argv.len() + launch.env.len() > WORDS_MAX || data.len() > DATA_MAX;
+    if too_many || bytes.len() + data.len() > LEN_MAX {
+        return Err(SpecError::TooLarge);
+    }
+    bytes.extend_from_slice(data);
+    Ok(bytes)
 }
 
 /// How it tells of itself and is talked to.
@@ -160,10 +186,14 @@ fn put_talk(bytes: &mut Vec<u8>, launch: &Launch<'_>) -> Result<(), SpecError> {
     }
     put_number(bytes, "watchdog_ms", launch.policy.watchdog_ms);
     put(bytes, "stdin", launch.stdin.as_str().as_bytes())?;
+    if let Stdin::Data(data) = launch.stdin {
+        put_number(bytes, "stdin_length", data.len() as u64);
+    }
     if let Some(path) = launch.io_socket {
         put(bytes, "io_socket", path.as_os_str().as_bytes())?;
     }
     put_number(bytes, "notify", launch.notify.into());
+    put_number(bytes, "durable", launch.durable.into());
     Ok(())
 }
 
@@ -192,6 +222,7 @@ pub fn parse(bytes: &[u8]) -> Result<Launch<'_>, SpecError> {
     }
     let first = format!("{}={}\0", FIRST.0, FIRST.1);
     let rest = bytes.strip_prefix(first.as_bytes()).ok_or(SpecError::NotWhole)?;
+    let (rest, data) = parted(rest)?;
     let fields = Fields(rest.strip_suffix(b"\0end=\0").ok_or(SpecError::NotWhole)?);
     let launch = Launch {
         home_root: fields.path("home_root")?,
@@ -210,6 +241,7 @@ pub fn parse(bytes: &[u8]) -> Result<Launch<'_>, SpecError> {
         },
         argv: fields.words("argv")?,
         is_line: fields.number::<u32>("is_line")? != 0,
+        is_own: fields.flag("is_own"),
         dir: fields.path("dir")?,
         env: fields.words("env")?,
         policy: Policy {
@@ -228,11 +260,23 @@ pub fn parse(bytes: &[u8]) -> Result<Launch<'_>, SpecError> {
         log_dir: fields.path("log_dir")?,
         log_prefix: OsStr::from_bytes(fields.bytes("log_prefix")?),
         bounds: bounds::parse(&fields)?,
-        stdin: fields.stdin()?,
+        stdin: fields.stdin(data)?,
         io_socket: fields.path("io_socket").ok(),
-        notify: fields.number::<u32>("notify").is_ok_and(|number| number != 0),
+        notify: fields.flag("notify"),
+        durable: fields.flag("durable"),
     };
     check(launch)
+}
+
+/// The fields, and the bytes behind the last of them. How many those are stands in a field, and the first of that name
+/// is before them; cut anywhere, what should be the last field is not.
+fn parted(rest: &[u8]) -> Result<(&[u8], &[u8]), SpecError> {
+    let length = Fields(rest).optional::<usize>("stdin_length").map_err(|_| SpecError::NotWhole)?.unwrap_or(0);
+    if length > DATA_MAX {
+        return Err(SpecError::TooLarge);
+    }
+    let at = rest.len().checked_sub(length).ok_or(SpecError::NotWhole)?;
+    rest.split_at_checked(at).ok_or(SpecError::NotWhole)
 }
 
 /// What no spec may say, whoever wrote it: paths that lead out of the home, and nothing to execute.
@@ -252,7 +296,7 @@ fn check(launch: Launch<'_>) -> Result<Launch<'_>, SpecError> {
         Err(SpecError::Field("log_dir"))
     } else if prefix.is_empty() || prefix.len() > 128 || prefix.contains(&b'/') {
         Err(SpecError::Field("log_prefix"))
-    } else if launch.stdin != Stdin::Null && launch.io_socket.is_none() {
+    } else if matches!(launch.stdin, Stdin::Pipe | Stdin::Tty) && launch.io_socket.is_none() {
         Err(SpecError::Field("io_socket"))
     } else {
         Ok(launch)
@@ -294,13 +338,20 @@ impl<'a> Fields<'a> {
         if path.is_absolute() { Ok(path) } else { Err(SpecError::Field(key)) }
     }
 
+    /// True when it is there and not 0.
+    fn flag(&self, key: &'static str) -> bool {
+        self.number::<u32>(key).is_ok_and(|number| number != 0)
+    }
+
     /// An older controller does not say; what a newer one asks for and this cannot give is no reason to start without.
-    fn stdin(&self) -> Result<Stdin, SpecError> {
+    fn stdin(&self, data: &'a [u8]) -> Result<Stdin<'a>, SpecError> {
         let Ok(word) = self.text("stdin") else {
             return Ok(Stdin::Null);
         };
-        let known = [Stdin::Null, Stdin::Pipe, Stdin::Tty];
-        known.into_iter().find(|stdin| stdin.as_str() == word).ok_or(SpecError::Field("stdin"))
+        let known = [Stdin::Null, Stdin::Pipe, Stdin::Tty, Stdin::Data(data)];
+        let stdin = known.into_iter().find(|stdin| stdin.as_str() == word).ok_or(SpecError::Field("stdin"))?;
+        // Bytes that nobody reads were meant for somebody.
+        if stdin.data().len() == data.len() { Ok(stdin) } else { Err(SpecError::Field("stdin")) }
     }
 
     fn words(&self, key: &'static str) -> Result<Vec<&'a OsStr>, SpecError> {

@@ -10,7 +10,7 @@ use super::answer::{self, Answer, Proc, Stage};
 use super::argv::{self, Argv};
 use super::attempt::{self, BIRTH_LEN, Birth, Damaged, END_LEN, End, How, RECORD_LEN, Streak};
 use super::bounds::{Bounds, Group, Identity, Resource};
-use super::launch::{self, Launch, SpecError, Stdin};
+use super::launch::{self, DATA_MAX, Launch, SpecError, Stdin};
 use super::notify::{self, Said};
 use super::policy::{self, Policy, Ready};
 
@@ -283,6 +283,7 @@ fn launch_of<'a>(argv: &[&'a str], env: &[&'a str]) -> Launch<'a> {
         streak: Streak { n: 1, deaths: 2, crashes: 3, proven: false },
         argv: argv.iter().map(|word| OsStr::new(*word)).collect(),
         is_line: true,
+        is_own: false,
         dir: Path::new("/srv/a b"),
         env: env.iter().map(|word| OsStr::new(*word)).collect(),
         policy: Policy::DEFAULT,
@@ -295,6 +296,7 @@ fn launch_of<'a>(argv: &[&'a str], env: &[&'a str]) -> Launch<'a> {
         stdin: Stdin::Null,
         io_socket: None,
         notify: false,
+        durable: false,
     }
 }
 
@@ -308,6 +310,84 @@ fn a_launch_spec_comes_back() {
     for length in 0..bytes.len() {
         assert_eq!(launch::parse(bytes.get(..length).expect("in range")), Err(SpecError::NotWhole), "cut at {length}");
     }
+}
+
+// Whatever the bytes are, also such as look like the end of a spec or a field of it.
+#[test]
+fn standard_input_comes_back_byte_for_byte() {
+    let plain = launch_of(&["cat"], &["A=1"]);
+    let large = [b"\0end=\0\n\xff".as_slice(), &vec![7; DATA_MAX - 8]].concat();
+    for data in [&b""[..], b"{}", b"\0", b"\0end=\0", b"end=\0", b"stdin_length=1\0\0end=\0", &large] {
+        let launch = Launch { stdin: Stdin::Data(data), is_own: true, durable: true, ..plain.clone() };
+        let bytes = launch::encode(&launch).expect("bytes");
+        assert_eq!(launch::parse(&bytes), Ok(launch));
+        for length in (0..bytes.len()).filter(|length| *length < 4096 || bytes.len() - length < 4096) {
+            let cut = bytes.get(..length).expect("in range");
+            assert_eq!(launch::parse(cut), Err(SpecError::NotWhole), "cut at {length} of {}", bytes.len());
+        }
+        let longer = [bytes.as_slice(), b"x"].concat();
+        assert_eq!(launch::parse(&longer), Err(SpecError::NotWhole));
+    }
+    let too_long = vec![0; DATA_MAX + 1];
+    let launch = Launch { stdin: Stdin::Data(&too_long), ..plain };
+    assert_eq!(launch::encode(&launch), Err(SpecError::TooLarge));
+}
+
+// A shim is always of the version that starts it; what stands here is for whoever reads a core dump or a strace.
+#[test]
+fn a_launch_spec_reads_well() {
+    let launch = Launch {
+        stdin: Stdin::Data(b"{\"a\": 1}\0"),
+        is_own: true,
+        durable: true,
+        ..launch_of(&["setpoint", "call"], &["A=1"])
+    };
+    let text = String::from_utf8(launch::encode(&launch).expect("bytes")).expect("text");
+    expect![[r#"
+        setpoint-launch=1
+        home_root=/h
+        home=00112233445566aa
+        instance=service/web/0
+        uid=5f1c
+        attempt=3
+        revision=1:ab
+        generation=7
+        boot_id=boot
+        streak_n=1
+        streak_deaths=2
+        streak_crashes=3
+        streak_proven=0
+        is_line=1
+        is_own=1
+        dir=/srv/a b
+        stop_signal=15
+        stop_grace_ms=10000
+        log_max_size=52428800
+        log_max_files=5
+        keep_attempts=20
+        nofile_soft=1024
+        instance_dir=/h/records/service/web/0
+        log_dir=/h/logs/service/web
+        log_prefix=0
+        ready=none
+        watchdog_ms=0
+        stdin=data
+        stdin_length=9
+        notify=0
+        durable=1
+        argv=setpoint
+        argv=call
+        env=A=1
+        end=
+        {"a": 1}
+    "#]]
+    .assert_eq(&text.replace('\0', "\n"));
+    let foreign = text.replace("stdin=data", "stdin=other");
+    assert_eq!(launch::parse(foreign.as_bytes()), Err(SpecError::Field("stdin")));
+    let unread = text.replace("stdin=data", "stdin=null");
+    assert_eq!(launch::parse(unread.as_bytes()), Err(SpecError::Field("stdin")));
+    let boast = text.replace("stdin_length=9", "stdin_length=1048577");
+    assert_eq!(launch::parse(boast.as_bytes()), Err(SpecError::TooLarge));
 }
 
 #[test]

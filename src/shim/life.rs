@@ -51,6 +51,8 @@ pub struct Life {
     pub seen: u32,
     /// The control group of the tree.
     pub group: Option<PathBuf>,
+    /// Its end is to survive a power cut.
+    pub is_durable: bool,
     /// What the payload says of itself.
     pub voice: Voice,
     /// Its input and who types into it, if it has any.
@@ -340,6 +342,10 @@ impl Life {
         };
         // An end that cannot be written reads as lost, which is what the record then knows.
         let _ = attempt::write_end(&self.record, &end);
+        if self.is_durable {
+            // Whoever waits for the lock finds what no power cut takes back.
+            let _ = attempt::keep_end(&self.record);
+        }
         if let Some(input) = self.input.take() {
             input.end(&words);
         }

@@ -47,6 +47,9 @@ use pump::Pump;
 use sys::Side;
 use voice::Voice;
 
+/// What a launch spec without much data takes at most, in bytes.
+const SPEC_USUAL: u64 = 16 << 10;
+
 /// Runs as a shim: claims the instance, leaves a daemon behind that starts the payload, and returns. The daemon
 /// answers on standard output and lives until the tree of the payload is gone.
 ///
@@ -117,7 +120,14 @@ fn read_spec() -> io::Result<Vec<u8>> {
     let _ = stdin.seek(SeekFrom::Start(0));
     let mut spec = Vec::new();
     // One byte more than allowed, so that a longer one is noticed.
-    stdin.take(launch::LEN_MAX as u64 + 1).read_to_end(&mut spec)?;
+    let mut stdin = stdin.take(launch::LEN_MAX as u64 + 1);
+    stdin.by_ref().take(SPEC_USUAL).read_to_end(&mut spec)?;
+    if spec.len() as u64 == SPEC_USUAL {
+        // At once, and not by doubling: so much memory is a mapping of its own, of which only what is touched is used
+        // and nothing stays.
+        spec.reserve_exact(launch::LEN_MAX);
+        stdin.read_to_end(&mut spec)?;
+    }
     Ok(spec)
 }
 
@@ -186,7 +196,13 @@ impl Daemon {
         };
         let payload = Proc { pid: waiting.pid, started: stat.started };
         let birth = self.birth(launch, payload, pump.log().place());
-        let record = match attempt::create(&claim.folder, &birth) {
+        let created = attempt::create(&claim.folder, &birth).and_then(|record| {
+            if launch.durable {
+                attempt::keep_birth(&claim.folder, &record, launch.attempt)?;
+            }
+            Ok(record)
+        });
+        let record = match created {
             Ok(record) => record,
             Err(error) => {
                 waiting.cancel();
@@ -221,6 +237,7 @@ impl Daemon {
             voice: Voice::new(&launch.policy, notify),
             input,
             group,
+            is_durable: launch.durable,
         };
         // Before the answer: whoever reads it looks at once, and would take us for one still on its way up.
         life.begin();
@@ -290,6 +307,9 @@ fn record_refusal(launch: &Launch<'_>, record: &OwnedFd, refusal: &Refusal) -> A
     let end = End { how: How::NotStarted(how), ..End::lost(sys::boot_ns(), sys::wall_ns(), false) };
     // An end that cannot be written reads as lost.
     let _ = attempt::write_end(record, &end);
+    if launch.durable {
+        let _ = attempt::keep_end(record);
+    }
     Answer::Failed { stage: *stage, errno: *errno, text }
 }
 

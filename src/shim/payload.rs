@@ -4,7 +4,7 @@
 //! Not here: recording the birth, which happens while the child waits, so that nothing runs unrecorded.
 //! The surprise: a child whose shim dies before the word is given sees the end of the pipe and goes away unexecuted.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +26,8 @@ use crate::record::launch::Launch;
 const LOCK_FD_LEAST: i32 = 500;
 /// Where a program is looked for when the environment has no `PATH`.
 const PATH_DEFAULT: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+/// The program we are, also when its file has been replaced or removed.
+const OWN: &CStr = c"/proc/self/exe";
 const NOT_EXECUTED: i32 = 126;
 const NOT_FOUND: i32 = 127;
 
@@ -220,10 +222,13 @@ fn texts<'a>(texts: impl Iterator<Item = &'a [u8]>) -> io::Result<Vec<CString>> 
     Ok(texts.map(CString::new).collect::<Result<_, _>>()?)
 }
 
-/// The file to execute: a first word with a `/` as it stands (relative to the working directory), any other from the
+/// The file to execute: our own if that is meant, a first word with a `/` as it stands (relative to the working directory), any other from the
 /// `PATH` the payload gets, by the rules of a shell.
 fn resolve(launch: &Launch<'_>) -> Result<CString, Errno> {
     let name = launch.argv.first().map_or(&b""[..], |word| word.as_bytes());
+    if launch.is_own {
+        return Ok(OWN.to_owned());
+    }
     if name.is_empty() {
         return Err(Errno::NOENT);
     }

@@ -6,6 +6,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 
 use super::failed;
@@ -16,7 +18,7 @@ use crate::record::launch::{Launch, Stdin};
 
 /// The ends of the payload.
 pub struct Theirs {
-    /// Standard input; `None` for `/dev/null`.
+    /// Standard input; `None` for `/dev/null`. Also sealed memory, which is read like a file.
     pub stdin: Option<OwnedFd>,
     /// Standard output.
     pub stdout: OwnedFd,
@@ -65,10 +67,30 @@ pub fn make(launch: &Launch<'_>) -> Result<(Theirs, Ours), Answer> {
             let (theirs, ours) = pipe()?;
             (Some(theirs), Some(listen(launch, ours, None)?))
         }
+        Stdin::Data(bytes) => (Some(sealed(bytes).map_err(no_start)?), None),
         Stdin::Null | Stdin::Tty => (None, None),
     };
     let theirs = Theirs { stdin, stdout: out.1, stderr: err.1, is_tty: false, env, is_watched };
     Ok((theirs, Ours { stdout: out.0, stderr: Some(err.0), input, notify }))
+}
+
+/// Memory that holds these bytes and cannot change any more, to be read from its beginning: nobody has to pump them, and
+/// they go with the last who has it open.
+fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let memory = rustix::fs::memfd_create(c"setpoint-stdin", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..)
+        && !rest.is_empty()
+    {
+        match rustix::io::pwrite(&memory, rest, written as u64) {
+            Ok(0) => return Err(Errno::NOSPC.into()),
+            Ok(length) => written += length,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    rustix::fs::fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+    Ok(memory)
 }
 
 fn tty(

@@ -151,7 +151,7 @@ fn one_item() -> Items {
 
 fn verb(action: Option<&Action>) -> String {
     let Some(Action::Spawn(spawn)) = action else { return "wait".to_owned() };
-    let Launch { command, env, env_files, inherit, user, group, umask, limits, stdin, is_notified, dir: _ } =
+    let Launch { command, env, env_files, inherit, user, group, umask, limits, stdin, is_notified, is_durable, dir: _ } =
         &*spawn.launch;
     let mut text = format!("start {command:?}");
     let mut add = |is_set: bool, more: String| is_set.then(|| text.push_str(&format!("\n    {more}")));
@@ -162,6 +162,7 @@ fn verb(action: Option<&Action>) -> String {
     add(umask.is_some(), format!("umask {:o}", umask.unwrap_or(0)));
     add(*limits != Limits::default(), format!("limits {limits:?}"));
     add(*stdin != Stdin::Null || *is_notified, format!("stdin {stdin:?}, notified {is_notified}"));
+    add(*is_durable, "durable".to_owned());
     add(spawn.policy != Policy::DEFAULT, format!("{:?}", spawn.policy));
     text
 }

@@ -46,8 +46,10 @@ pub struct Start<'a> {
     pub keep: u32,
     pub nofile_soft: u64,
     pub bounds: Bounds<'a>,
-    pub stdin: Stdin,
+    pub stdin: Stdin<'a>,
     pub notify: bool,
+    pub durable: bool,
+    pub is_own: bool,
     /// What executes the shim, if not we ourselves.
     pub through: &'static [&'static str],
 }
@@ -138,6 +140,8 @@ impl Home {
             bounds: Bounds::default(),
             stdin: Stdin::Null,
             notify: false,
+            durable: false,
+            is_own: false,
             through: &[],
         }
     }
@@ -259,6 +263,7 @@ impl Start<'_> {
             streak: Streak { n: 2, deaths: 3, crashes: 4, proven: true },
             argv: self.argv.iter().map(OsStr::new).collect(),
             is_line: self.is_line,
+            is_own: self.is_own,
             dir: &self.dir,
             env: self.env.iter().map(OsStr::new).collect(),
             policy: self.policy.clone(),
@@ -271,6 +276,7 @@ impl Start<'_> {
             stdin: self.stdin,
             io_socket: Some(&socket),
             notify: self.notify,
+            durable: self.durable,
         };
         let spec = launch::encode(&launch).expect("a launch spec");
         let argv = Argv { instance: launch.instance, attempt: self.attempt, revision: "1:abcd", home: HOME_ID };

@@ -33,7 +33,7 @@ fn verb(action: &Action) -> String {
             text += if streak.proven { " proven" } else { "" };
             match &launch.command {
                 Command::Argv(argv) if argv.len() > 1 => text + &format!(" {argv:?}") + &with(policy),
-                Command::Argv(_) | Command::Line(_) => text + &with(policy),
+                Command::Argv(_) | Command::Line(_) | Command::Own(_) => text + &with(policy),
             }
         }
         Action::Stop { shim, policy, failing } => {

@@ -386,6 +386,7 @@ impl Spec {
                 (false, false) => Stdin::Null,
             },
             is_notified,
+            is_durable: false,
         }
     }
 

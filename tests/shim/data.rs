@@ -1,0 +1,121 @@
+//! What runs are given beside a service: bytes on standard input, our own program, a record that survives a power cut.
+
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use setpoint::record::answer::{Answer, Stage};
+use setpoint::record::attempt::How;
+use setpoint::record::launch::{DATA_MAX, Stdin};
+
+use crate::support::{Home, Start, comm, is_alive, proc_number, send, until};
+
+/// Executes a copy of the shim's program that no longer has a name.
+const UNLINKED: &[&str] = &[
+    "sh",
+    "-c",
+    "f=$(mktemp) && cp \"$1\" \"$f\" && chmod 700 \"$f\" && exec 9< \"$f\" && rm \"$f\" && shift && exec /proc/self/fd/9 \"$@\"",
+    "sh",
+];
+
+/// Every byte there is, and no two neighbours alike for long.
+fn every_byte(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from((at + at / 256 + at / 65_536) % 256).expect("a byte")).collect()
+}
+
+#[test]
+fn data_arrives_byte_for_byte_and_then_ends() {
+    let home = Home::new();
+    let tables = [Vec::new(), b"{\"a\":1}".to_vec(), b"\0end=\0\n\xff".to_vec(), every_byte(DATA_MAX)];
+    for (attempt, data) in (1..).zip(&tables) {
+        // `cat` ends only when it has seen the end of its input.
+        let start = home.line("cat > seen; echo done");
+        Start { stdin: Stdin::Data(data), attempt, ..start }.up();
+        assert_eq!(home.end(attempt).how, How::Code(0));
+        assert_eq!(std::fs::read(home.root().join("seen")).expect("what it saw"), *data, "{} bytes", data.len());
+    }
+    assert_eq!(home.log(), ["stdout F done"; 4]);
+}
+
+#[test]
+fn nobody_has_to_read_data_and_nobody_can_change_it() {
+    let home = Home::new();
+    let data = every_byte(DATA_MAX);
+    Start { stdin: Stdin::Data(&data), ..home.line("exit 3") }.up();
+    assert_eq!(home.end(1).how, How::Code(3));
+    let line = "echo x >&0 || echo refused; head -c 1 > /dev/null; exec < /dev/null; echo closed";
+    Start { stdin: Stdin::Data(&data), attempt: 2, ..home.line(line) }.up();
+    assert_eq!(home.end(2).how, How::Code(0));
+    let said: Vec<String> = home.log().into_iter().filter(|line| line.starts_with("stdout")).collect();
+    assert_eq!(said, ["stdout F refused", "stdout F closed"]);
+}
+
+#[test]
+fn data_costs_the_shim_nothing_once_it_is_handed_over() {
+    let homes: Vec<Home> = (0..10).map(|_| Home::new()).collect();
+    let data = every_byte(DATA_MAX);
+    let cost = |stdin: Stdin<'_>, attempt: u32| {
+        let up = |home: &Home| Start { stdin, attempt, ..home.start(&["sleep", "1000"]) }.up().0.pid;
+        let shims: Vec<u32> = homes.iter().map(up).collect();
+        let size = |pid: &u32| {
+            until("it is ready", || comm(*pid) == "sp-ready");
+            let held = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").flatten();
+            let held = held.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+            let held: Vec<PathBuf> =
+                held.filter(|file| file.display().to_string().contains("setpoint-stdin")).collect();
+            assert_eq!(held, Vec::<PathBuf>::new(), "the shim keeps the data open");
+            proc_number(*pid, "smaps_rollup", "Private_Dirty")
+        };
+        let total: u64 = shims.iter().map(size).sum();
+        for pid in &shims {
+            send(*pid, Signal::TERM);
+        }
+        homes.iter().for_each(|home| drop(home.end(attempt)));
+        total / 10
+    };
+    let (without, with) = (cost(Stdin::Null, 1), cost(Stdin::Data(&data), 2));
+    println!("private dirty memory of a shim: {with} kB after 1 MiB of data, {without} kB without");
+    assert!(with < without + 40, "{with} kB after 1 MiB of data, {without} kB without");
+}
+
+#[test]
+fn our_own_program_is_executed_though_its_file_has_gone() {
+    let home = Home::new();
+    let start = home.start(&["setpoint", "version"]);
+    Start { is_own: true, through: UNLINKED, ..start }.up();
+    assert_eq!(home.end(1).how, How::Code(0));
+    assert_eq!(home.log(), [concat!("stdout F setpoint ", env!("CARGO_PKG_VERSION"))]);
+}
+
+#[test]
+fn a_durable_record_is_whole_when_its_shim_is_killed_at_once() {
+    let home = Home::new();
+    for attempt in 1..=3 {
+        let start = home.start(&["sleep", "1000"]);
+        let (shim, payload) = Start { durable: true, attempt, ..start }.up();
+        send(shim.pid, Signal::KILL);
+        until("the shim is gone", || !is_alive(shim.pid));
+        let (birth, end) = home.record(attempt);
+        assert_eq!((birth.attempt, birth.payload_pid, end), (attempt, payload.pid, None));
+        send(payload.pid, Signal::KILL);
+        until("nobody is left", || home.processes().is_empty());
+    }
+    Start { durable: true, attempt: 4, ..home.line("exit 7") }.up();
+    assert_eq!(home.end(4).how, How::Code(7));
+    Start { durable: true, attempt: 5, ..home.start(&["no-such-program"]) }.go();
+    assert!(matches!(home.end(5).how, How::NotStarted(_)));
+}
+
+#[test]
+fn a_durable_run_starts_nothing_where_its_record_has_no_room() {
+    let Some(home) = Home::small(64) else {
+        return;
+    };
+    home.line("exit 0").up();
+    home.end(1);
+    let fill = home.fill();
+    let start = Start { durable: true, attempt: 2, ..home.start(&["sleep", "1000"]) };
+    assert!(matches!(start.go(), Some(Answer::Failed { stage: Stage::Home, errno: 28, .. })));
+    assert!(!home.records().join("00000002.attempt").exists());
+    std::fs::remove_file(fill).expect("room again");
+    start.up();
+}
