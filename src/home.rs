@@ -285,6 +285,11 @@ impl Home {
     pub fn events(&self) -> PathBuf {
         self.root.join("events")
     }
+    /// `store.db`: runs, due times, cursors of schedules, events; a SQLite database.
+    #[must_use]
+    pub fn store_db(&self) -> PathBuf {
+        self.root.join("store.db")
+    }
     /// `jobs`: the live folder of the user layer.
     #[must_use]
     pub fn jobs(&self) -> PathBuf {

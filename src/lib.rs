@@ -16,3 +16,4 @@ pub mod observe;
 pub mod probe;
 pub mod record;
 pub mod shim;
+pub mod store;

@@ -75,6 +75,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("probe", &["engine", "record", "home", "observe", "execute"]),
     ("desired", &["engine", "kind", "load", "home", "record"]),
     ("import", &["engine", "kind", "load"]),
+    ("store", &["engine"]),
     ("cli", ANY),
     ("controller", ANY),
     ("lib", ANY),
@@ -94,6 +95,7 @@ const ANY: &[&str] = &[
     "probe",
     "record",
     "shim",
+    "store",
 ];
 /// Folders in which `unsafe` may stand.
 const UNSAFE_ALLOWED: &[&str] = &["shim", "observe", "execute"];

@@ -1,0 +1,169 @@
+//! The rows of the store, as plain values.
+//!
+//! In: what the controller knows. Out: what it will know after its death. Not here: how a row is kept.
+//! The surprise: a moment is kept in whole milliseconds, since that is what a person reads and a database compares; a
+//! finer one is cut when it is written. Only the two clocks of a cursor, which are subtracted, keep their nanoseconds.
+
+use std::sync::Arc;
+
+use crate::engine::time::BootTime;
+use crate::engine::{BootId, Cause, ObjectRef, Timestamp};
+
+/// One execution of work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    /// The object it belongs to.
+    pub object: ObjectRef,
+    /// The uid of that object when the run was made.
+    pub uid: Arc<str>,
+    /// Names it; with the object it is unique for ever.
+    pub cause: Cause,
+    /// The run of the workflow that it is a step of.
+    pub parent: Option<Cause>,
+    /// What it is for.
+    pub origin: OriginRow,
+    /// It does not start before this.
+    pub due: Timestamp,
+    /// When the row was made.
+    pub created: Timestamp,
+    /// When its first attempt began, since it was made or reopened.
+    pub started: Option<Timestamp>,
+    /// The number of its last attempt.
+    pub attempts: u32,
+    /// Attempts before the last reopening, which a person has forgiven.
+    pub base_attempts: u32,
+    /// Who asked for its end.
+    pub cancel: Option<Arc<str>>,
+    /// Parameters that somebody gave: JSON, [`PARAMS_MAX`](super::PARAMS_MAX) bytes at most.
+    pub params: Option<Arc<str>>,
+    /// The generation of the object's work.
+    pub generation: u64,
+    /// How it ended; none while it is open.
+    pub end: Option<EndRow>,
+}
+
+/// What a run is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginRow {
+    /// A due time, as the schedule says it.
+    Tick(Timestamp),
+    /// A generation of the work of a Job.
+    Generation,
+    /// Somebody asked: who.
+    Person(Arc<str>),
+    /// A step of a workflow.
+    Step,
+}
+
+impl OriginRow {
+    /// The word, as the store has it.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            OriginRow::Tick(_) => "tick",
+            OriginRow::Generation => "generation",
+            OriginRow::Person(_) => "person",
+            OriginRow::Step => "step",
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndRow {
+    /// The engine's word for it: `ok`, `failed`, `timeout`, …
+    pub outcome: Arc<str>,
+    /// In words; [`TEXT_MAX`](super::TEXT_MAX) bytes are kept.
+    pub reason: Option<Arc<str>>,
+    /// When.
+    pub ended: Timestamp,
+    /// How its last process ended, when there was one.
+    pub exit: Option<ExitRow>,
+    /// What it gave: the first [`RESULT_MAX`](super::RESULT_MAX) bytes.
+    pub result: Option<Arc<str>>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitRow {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+/// One process that carried out a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRow {
+    /// Which object.
+    pub object: ObjectRef,
+    /// Which run of it.
+    pub cause: Cause,
+    /// Which attempt, from 1.
+    pub number: u32,
+    /// When it began; none when it was never executed.
+    pub started: Option<Timestamp>,
+    /// When it ended; none while it lives.
+    pub ended: Option<Timestamp>,
+    /// How it ended, in words: `exit 1`, `signal 9`, `timeout`; [`TEXT_MAX`](super::TEXT_MAX) bytes are kept.
+    pub exit: Option<Arc<str>>,
+}
+
+/// What became of one due time, or of the due times of one gap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TickRow {
+    /// Whose.
+    pub object: ObjectRef,
+    /// The uid of that object.
+    pub uid: Arc<str>,
+    /// The due time as the schedule says it; the first of a gap.
+    pub nominal: Timestamp,
+    /// The last of a gap.
+    pub to: Option<Timestamp>,
+    /// How many; 1 unless it is a gap.
+    pub count: u64,
+    /// The engine's word for it: `Fired`, `Skipped`, `Deferred`, `Missed`, `Held`, `ClockStep`.
+    pub state: Arc<str>,
+    /// In words; [`TEXT_MAX`](super::TEXT_MAX) bytes are kept.
+    pub reason: Option<Arc<str>>,
+    /// When this was decided.
+    pub at: Timestamp,
+    /// The run it gave rise to.
+    pub cause: Option<Cause>,
+}
+
+/// How far a schedule has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorRow {
+    /// Whose.
+    pub object: ObjectRef,
+    /// The uid of that object.
+    pub uid: Arc<str>,
+    /// What the due times follow from; another key is another schedule.
+    pub key: Arc<str>,
+    /// When the schedule was first applied.
+    pub since: Timestamp,
+    /// Due times up to this one are settled.
+    pub at: Timestamp,
+    /// Wall time when this was set, to the nanosecond.
+    pub set_wall: Timestamp,
+    /// Boot time when this was set, to the nanosecond.
+    pub set_boot: BootTime,
+    /// The boot of `set_boot`.
+    pub boot_id: BootId,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRow {
+    /// When.
+    pub time: Timestamp,
+    /// What: `setpoint.cronjob.missed`.
+    pub kind: Arc<str>,
+    /// About which object or instance: `service/web/0`.
+    pub subject: Arc<str>,
+    /// In words; [`TEXT_MAX`](super::TEXT_MAX) bytes are kept.
+    pub text: Arc<str>,
+    /// More of it: JSON, [`DATA_MAX`](super::DATA_MAX) bytes at most.
+    pub data: Option<Arc<str>>,
+}
