@@ -32,11 +32,13 @@ const STD_ALLOWED: &[&str] = &[
 /// All other crates that pure folders may name: derive macros, error texts, JSON as data, patterns to check, hashes, and
 /// of calendars and zones the values alone.
 const CRATES_ALLOWED: &[&str] = &[
+    "cel",
     "glob",
     "jiff::Timestamp",
     "jiff::civil",
     "jiff::tz::Offset",
     "jiff::tz::TimeZone",
+    "jsonschema",
     "regex",
     "schemars",
     "serde",

@@ -113,7 +113,7 @@ fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
         let uid: Arc<str> = Arc::from(format!("{number:016x}"));
         let spec = Spec::Known(Arc::new(Kept { cause: Cause::Slot(0), up: up() }));
         let (revisions, overrides) = (vec![revision.clone()], Overrides::default());
-        let object = Object { id: id.clone(), uid: uid.clone(), spec, revisions, overrides };
+        let object = Object { id: id.clone(), uid: uid.clone(), spec, revisions, work_generation: 0, overrides };
         let instance = InstanceId { object: id.clone(), cause: Cause::Slot(0) };
         let pid = u32::try_from(number).unwrap_or(0) * 2 + 1000;
         let shim = ProcId { boot: boot_id.clone(), pid, started: 100_000 + u64::from(pid) };
@@ -147,7 +147,14 @@ fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
     }
     let coverage = Coverage::Whole;
     Ok(Facts {
-        desired: Desired { generation: 1, coverage: coverage.clone(), objects, tombstones: BTreeMap::new() },
+        desired: Desired {
+            generation: 1,
+            coverage: coverage.clone(),
+            objects,
+            tombstones: BTreeMap::new(),
+            frozen: None,
+            is_draining: false,
+        },
         observed: Observed { coverage, sightings, ..Observed::empty() },
         backoff: Backoff(attempts),
         now: Now { wall: Timestamp::default(), boot: BootTime::default().after(hour), boot_id },

@@ -138,6 +138,11 @@ fn advice(object: &ObjectRef, state: State) -> String {
         }
         State::Ambiguous => "end all but one of these processes, or write a narrower adopt.commandLine".to_owned(),
         State::Stray => "apply a manifest of its name, or end its shim by hand: kill PID of the shim below".to_owned(),
+        State::Scheduled => {
+            format!("setpoint run {object} --follow   |   setpoint runs {object}   |   setpoint pause {object}")
+        }
+        State::Held => "setpoint thaw".to_owned(),
+        State::NeedsConsent => format!("setpoint describe {object}   |   setpoint runs {object}"),
         State::Waiting | State::Unknown => "setpoint controller status   |   setpoint controller logs".to_owned(),
     }
 }

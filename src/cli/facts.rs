@@ -58,7 +58,7 @@ pub fn read(global: &Global) -> Result<(Option<Home>, Facts), Failure> {
         None => {
             let stored = Stored::empty();
             let now = clock.now();
-            let plan = Plan { generation: 0, decisions: Vec::new(), wake_at: None };
+            let plan = Plan { generation: 0, decisions: Vec::new(), wake_at: None, wake_wall: None };
             Facts {
                 home: None,
                 stored,

@@ -215,9 +215,10 @@ fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
         Goal::Ready => match state {
             // The benefit of the doubt is for those who use it; whoever waits for ready wants to be told.
             State::Ready if facts.decisions(object).any(|d| d.because == Reason::Found) => Progress::Coming,
-            State::Ready | State::Done | State::Drifted => Progress::Reached,
+            State::Ready | State::Done | State::Drifted | State::Scheduled => Progress::Reached,
             State::Stopped if facts.stored.objects.contains_key(object) => Progress::Reached,
             State::Waiting if facts.decisions(object).any(is_needing_in_vain) => Progress::Hopeless,
+            State::Held | State::NeedsConsent => Progress::Hopeless,
             State::GaveUp | State::Failed | State::Halted | State::Paused | State::Stray | State::Stopped => {
                 Progress::Hopeless
             }

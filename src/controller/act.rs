@@ -45,6 +45,9 @@ impl Core {
                     false
                 }
                 Action::RecordLost { attempt } => self.record_lost(id, *attempt, now),
+                Action::Fire(fire) => self.fire(id, fire, now),
+                Action::Note(note) => self.write_note(id, note, now),
+                Action::Finish(finish) => self.finish(id, finish, now),
                 Action::SetPolicy { shim, policy } => self.set_policy(id, shim, policy),
             };
         }
@@ -172,5 +175,19 @@ impl Core {
         if let Err(error) = sent {
             self.tell_once(format!("{id}: {whom} cannot be signalled: {error}"));
         }
+    }
+}
+
+impl Core {
+    fn fire(&mut self, _: &InstanceId, _: &crate::engine::plan::Fire, _: &Now) -> bool {
+        false
+    }
+
+    fn write_note(&mut self, _: &InstanceId, _: &crate::engine::plan::Note, _: &Now) -> bool {
+        false
+    }
+
+    fn finish(&mut self, _: &InstanceId, _: &crate::engine::plan::Finish, _: &Now) -> bool {
+        false
     }
 }

@@ -131,7 +131,7 @@ impl Core {
             ending: BTreeMap::new(),
             doubts: BTreeMap::new(),
             relist_at: BootTime::default(),
-            plan: Plan { generation: 0, decisions: Vec::new(), wake_at: None },
+            plan: Plan { generation: 0, decisions: Vec::new(), wake_at: None, wake_wall: None },
             is_unlisted: false,
             is_draining: false,
             told: BTreeSet::new(),
@@ -328,5 +328,7 @@ fn drained(desired: &Desired) -> Desired {
         coverage: desired.coverage.clone(),
         objects: desired.objects.iter().map(|(id, object)| (id.clone(), paused(object))).collect(),
         tombstones: desired.tombstones.clone(),
+        frozen: desired.frozen.clone(),
+        is_draining: true,
     }
 }

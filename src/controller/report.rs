@@ -84,6 +84,9 @@ fn verb(action: Option<&Action>) -> &'static str {
         Some(Action::RecordLost { .. }) => "record as lost",
         Some(Action::SetPolicy { .. }) => "set policy",
         Some(Action::Adopt { .. }) => "adopt",
+        Some(Action::Fire(_)) => "fire",
+        Some(Action::Note(_)) => "note",
+        Some(Action::Finish(_)) => "finish",
         None => "none",
     }
 }

@@ -12,8 +12,8 @@ use crate::engine::{Cause, ObjectRef};
 
 use super::change::Proposal;
 use super::generation::{
-    By, Metadata, SET_FOLDERS_MAX, Stored, StoredObject, StoredOverrides, StoredSet, StoredTombstone, TOMBSTONES_MAX,
-    Verb,
+    By, Metadata, SET_FOLDERS_MAX, Stored, StoredObject, StoredOverrides, StoredPause, StoredSet, StoredTombstone,
+    TOMBSTONES_MAX, Verb,
 };
 use super::registry;
 use crate::home::random_hex;
@@ -116,6 +116,7 @@ impl Draft {
             Some(old) => (old.metadata.uid.clone(), old.metadata.created.clone(), old.metadata.generation + 1),
             None => (random_hex(8)?, self.next.at.clone(), 1),
         };
+        let work_generation = self.work_generation(proposal, old.as_deref());
         let object = StoredObject {
             api_version: String::from("setpoint/v1"),
             kind: proposal.kind.clone(),
@@ -128,6 +129,7 @@ impl Draft {
                 source: proposal.source.clone(),
                 layer: owner.layer.map(str::to_owned),
                 generation,
+                work_generation,
                 created,
                 leftover: false,
             },
@@ -137,6 +139,26 @@ impl Draft {
         self.next.tombstones.remove(&proposal.id);
         self.next.objects.insert(proposal.id.clone(), Arc::new(object));
         Ok(())
+    }
+
+    /// Rises when what a Job does changes, and never falls: each number is run once.
+    fn work_generation(&self, proposal: &Proposal, old: Option<&StoredObject>) -> u64 {
+        let Some(work) = registry::work(proposal.id.kind(), &proposal.spec) else { return 0 };
+        match old {
+            Some(old) if registry::work(proposal.id.kind(), &old.spec).as_ref() == Some(&work) => {
+                old.metadata.work_generation.max(1)
+            }
+            Some(old) => old.metadata.work_generation.saturating_add(1),
+            None => {
+                let stone = self.next.tombstones.get(&proposal.id);
+                stone.map_or(0, |stone| stone.work_generation).saturating_add(1)
+            }
+        }
+    }
+
+    /// Freezes everything that would begin, or ends that.
+    pub fn freeze(&mut self, frozen: Option<StoredPause>) {
+        self.next.frozen = frozen;
     }
 
     /// Puts an object back as it once was. It keeps what was said about it since, and its uid when it is still there.
@@ -187,6 +209,7 @@ impl Draft {
                 policy: registry::policy(id.kind(), &old.spec).filter(|_| is_stopped).map(Into::into),
                 needs: registry::needs(id.kind(), &old.spec),
                 ends_adopted: false,
+                work_generation: old.metadata.work_generation,
             };
             self.next.tombstones.insert(id.clone(), tombstone);
         }

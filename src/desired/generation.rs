@@ -40,6 +40,10 @@ pub enum Verb {
     Restart,
     /// An object was taken back to an older version.
     Undo,
+    /// Everything that would begin was frozen.
+    Freeze,
+    /// A freeze was ended.
+    Thaw,
 }
 
 impl Verb {
@@ -54,6 +58,8 @@ impl Verb {
             Verb::Resume => "resume",
             Verb::Restart => "restart",
             Verb::Undo => "undo",
+            Verb::Freeze => "freeze",
+            Verb::Thaw => "thaw",
         }
     }
 }
@@ -86,6 +92,8 @@ pub struct Stored {
     pub objects: BTreeMap<ObjectRef, Arc<StoredObject>>,
     /// The sets that have objects.
     pub sets: BTreeMap<String, StoredSet>,
+    /// Nothing new is to begin.
+    pub frozen: Option<StoredPause>,
     /// What was removed.
     pub tombstones: BTreeMap<ObjectRef, StoredTombstone>,
     /// Partial when a newer generation could not be read, so this one may lack what it added.
@@ -131,11 +139,18 @@ pub struct Metadata {
     pub layer: Option<String>,
     /// Counts the changes of this object, from 1.
     pub generation: u64,
+    /// Counts the changes of what a Job does, from 1, over deletes too; 0 for other kinds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub work_generation: u64,
     /// When it was created, in RFC 3339.
     pub created: String,
     /// Its live folder lost it in a way that only a person may act on.
     #[serde(default, skip_serializing_if = "is_false")]
     pub leftover: bool,
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 fn is_false(value: &bool) -> bool {
@@ -231,6 +246,9 @@ pub struct StoredTombstone {
     /// Processes that somebody else started are to be ended, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends_adopted: bool,
+    /// The last generation of its work.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub work_generation: u64,
 }
 
 /// How something is stopped and logged.
@@ -297,6 +315,8 @@ struct Header {
     note: Option<String>,
     #[serde(default)]
     sets: BTreeMap<String, StoredSet>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    frozen: Option<StoredPause>,
 }
 
 #[derive(Deserialize)]
@@ -310,6 +330,8 @@ struct Contents {
     note: Option<String>,
     #[serde(default)]
     sets: BTreeMap<String, StoredSet>,
+    #[serde(default)]
+    frozen: Option<StoredPause>,
     objects: Vec<Arc<StoredObject>>,
     tombstones: Vec<StoredTombstone>,
 }
@@ -332,6 +354,7 @@ impl Stored {
             note: None,
             objects: BTreeMap::new(),
             sets: BTreeMap::new(),
+            frozen: None,
             tombstones: BTreeMap::new(),
             coverage: Coverage::Whole,
         }
@@ -350,6 +373,7 @@ impl Stored {
             by: self.by.clone(),
             note: self.note.clone(),
             sets: self.sets.clone(),
+            frozen: self.frozen.clone(),
         };
         let mut bytes = serde_json::to_vec(&header)?;
         // The closing brace comes after the lists.
@@ -400,6 +424,7 @@ impl Stored {
             note: contents.note,
             objects,
             sets: contents.sets,
+            frozen: contents.frozen,
             tombstones,
             coverage: Coverage::Whole,
         })

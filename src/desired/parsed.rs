@@ -41,6 +41,8 @@ impl Parsed {
             coverage: stored.coverage.clone(),
             objects: self.objects.iter().map(|(id, (_, parsed))| (id.clone(), Arc::clone(parsed))).collect(),
             tombstones: tombstones(stored),
+            frozen: stored.frozen.as_ref().map(pause),
+            is_draining: false,
         }
     }
 }
@@ -56,12 +58,14 @@ fn reuse(
     if !is_same_spec {
         return Arc::new(parse(id, after, key));
     }
-    if before.metadata.uid == after.metadata.uid && before.overrides == after.overrides {
+    let is_same_work = before.metadata.work_generation == after.metadata.work_generation;
+    if before.metadata.uid == after.metadata.uid && before.overrides == after.overrides && is_same_work {
         return parsed;
     }
     Arc::new(Object {
         uid: after.metadata.uid.as_str().into(),
         overrides: overrides(&after.overrides),
+        work_generation: after.metadata.work_generation,
         ..Object::clone(&parsed)
     })
 }
@@ -79,6 +83,7 @@ fn parse(id: &ObjectRef, object: &StoredObject, key: &Key) -> Object {
         uid: object.metadata.uid.as_str().into(),
         spec,
         revisions,
+        work_generation: object.metadata.work_generation,
         overrides: overrides(&object.overrides),
     }
 }

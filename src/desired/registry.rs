@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::engine::expand::Kind;
 use crate::engine::plan::Policy;
+use crate::engine::run::Arises;
 use crate::kind::{self, Effect, KindDef};
 
 /// A parsed spec.
@@ -37,6 +38,13 @@ pub fn policy(kind: &str, spec: &Value) -> Option<Policy> {
 pub fn needs(kind: &str, spec: &Value) -> Vec<String> {
     parse(kind, spec)
         .map_or_else(|_| Vec::new(), |parsed| parsed.needs().iter().map(|n| n.object.to_string()).collect())
+}
+
+/// What a Job does, as one text: another text is another run of it. None for what does not run once.
+#[must_use]
+pub fn work(kind: &str, spec: &Value) -> Option<String> {
+    let kind = parse(kind, spec).ok()?;
+    matches!(kind.runs()?.arises, Arises::Once { .. }).then(|| kind.revision_input())
 }
 
 /// What a change of this top-level field does to a running process; a restart, when the kind is unknown here.

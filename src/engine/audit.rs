@@ -12,14 +12,14 @@ use super::backoff::{End, Standing, fold};
 use super::converge::{Facts, ITEM_GONE_AFTER, REFUSED_RETRY, is_restart_asked, standing};
 use super::desired::{Coverage, Object, RevisionMatch, Spec};
 use super::expand::{Need, Until, Up};
+use super::fit::{Trust, Ups, is_ready, rolled_together};
 use super::live::{KILL_AGAIN, STOP_BEGINS_WITHIN};
 use super::mutant::Mutant;
 use super::name::InstanceId;
 use super::needs::{self, Dependents};
 use super::observed::{Alive, Member, Phase, Sight, Sighting, Twin};
-use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule, Told};
-use super::probe::Readiness;
-use super::roll::is_done;
+use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule};
+use super::run;
 use super::time::BootTime;
 
 /// A rule that a plan breaks.
@@ -64,15 +64,23 @@ pub fn audit(plan: &Plan, facts: &Facts<'_>) -> Vec<Violation> {
             dependents: &dependents,
             sighting: facts.observed.sightings.get(&decision.id),
         };
-        if let Some(rule) = view.broken_rule().or_else(|| view.unwoken(plan)) {
+        let rule = match view.run_rule() {
+            Some((object, rule)) => {
+                view.untouchable().or_else(|| run::audit::broken(decision, object, rule, facts, plan))
+            }
+            None => view.broken_rule(),
+        };
+        if let Some(rule) = rule.or_else(|| view.unwoken(plan)) {
             found.push(Violation { rule, id: Some(decision.id.clone()) });
         }
     }
     found.extend(rolled_together(plan, facts, &ups));
+    if let Some((rule, object)) = run::audit::whole(plan, facts) {
+        let id = object.map(|object| InstanceId { object, cause: super::name::Cause::schedule() });
+        found.push(Violation { rule, id });
+    }
     found
 }
-
-type Ups<'a> = BTreeMap<InstanceId, &'a Up>;
 
 fn wanted<'a>(facts: &'a Facts<'a>) -> Ups<'a> {
     let mut ups = BTreeMap::new();
@@ -108,6 +116,27 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// What the object runs to completion.
+    fn run_rule(&self) -> Option<(&Object, &run::RunRule)> {
+        let object = self.object?;
+        match &object.spec {
+            Spec::Known(kind) => kind.runs().map(|rule| (object, rule)),
+            Spec::Opaque { .. } => None,
+        }
+    }
+
+    /// What holds for every process, whatever it is for.
+    fn untouchable(&self) -> Option<Mutant> {
+        match &self.decision.action {
+            Some(Action::Spawn(_)) => self.blind_spawn(),
+            Some(Action::Fire(_) | Action::Note(_) | Action::Finish(_)) | None => None,
+            Some(Action::Stop { shim, .. }) => self.touch(|alive| alive.shim == *shim),
+            Some(
+                Action::SetPolicy { .. } | Action::EndTree { .. } | Action::RecordLost { .. } | Action::Adopt { .. },
+            ) => self.broken_rule(),
+        }
+    }
+
     fn broken_rule(&self) -> Option<Mutant> {
         match &self.decision.action {
             Some(Action::Spawn(spawn)) => self.spawn(spawn),
@@ -118,6 +147,9 @@ impl View<'_> {
                 let is_same = self.sighting.is_some_and(|s| s.policy.as_ref() == Some(policy));
                 self.touch(|alive| alive.shim == *shim).or(is_same.then_some(Mutant::PolicyAgain))
             }
+            // Of a book whose object is gone: nothing is left of the run.
+            Some(Action::Finish(_)) => self.blind_spawn().map(|_| Mutant::FinishAlive),
+            Some(Action::Fire(_) | Action::Note(_)) => Some(Mutant::JobAgain),
             Some(Action::Adopt { .. }) => self.blind_spawn(),
             Some(Action::EndTree { tree, signal }) if self.is_stranger() => self.end_stranger(tree, *signal),
             Some(Action::EndTree { tree, signal }) => {
@@ -374,68 +406,4 @@ impl View<'_> {
             (Some(Spec::Opaque { .. }) | None, None) => None,
         }
     }
-}
-
-/// Started, ended, or changed by us; writing down whose process it is changes nothing.
-fn is_moving(decision: &Decision) -> bool {
-    match &decision.action {
-        Some(Action::Adopt { .. }) => false,
-        Some(_) => true,
-        None => matches!(decision.because, Reason::Starting | Reason::Stopping),
-    }
-}
-
-/// Healthy instances of one object that are replaced together, or over a crash.
-fn rolled_together(plan: &Plan, facts: &Facts<'_>, ups: &Ups<'_>) -> Option<Violation> {
-    let rolled = |d: &&Decision| {
-        matches!(d.because, Reason::Changed { .. } | Reason::RestartAsked)
-            && d.action.is_some()
-            && ups.get(&d.id).is_some_and(|up| is_ready(facts, &d.id, up, Trust::Silence))
-    };
-    for decision in plan.decisions.iter().filter(rolled) {
-        let siblings = || plan.decisions.iter().filter(|d| d.id.object == decision.id.object && d.id != decision.id);
-        let crashed = |d: &Decision| {
-            let object = facts.desired.objects.get(&d.id.object)?;
-            let last = facts.backoff.0.get(&d.id)?;
-            let counts = standing(object, &d.id.cause, last, facts.now) == Standing::Counts;
-            let is_death = matches!(last.end, End::Ended { asked: false, .. }) && !is_done(d);
-            (counts && (last.streak.crashes > 0 || is_death)).then_some(())
-        };
-        let rule = if siblings().chain([decision]).any(|d| crashed(d).is_some()) {
-            Mutant::RollOverCrash
-        } else if siblings().any(|d| is_moving(d) || d.because == Reason::Found) {
-            Mutant::RollAllAtOnce
-        } else {
-            continue;
-        };
-        return Some(Violation { rule, id: Some(decision.id.clone()) });
-    }
-    None
-}
-
-/// What is enough to count as ready, beside its age, its shim's word and a fresh answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    /// Nothing.
-    Proof,
-    /// It was found running.
-    Benefit,
-    /// It has not been asked.
-    Silence,
-}
-
-fn is_ready(facts: &Facts<'_>, id: &InstanceId, up: &Up, trust: Trust) -> bool {
-    let Some(sighting) = facts.observed.sightings.get(id) else { return false };
-    let Sight::Seen(alive) = &sighting.sight else { return false };
-    let is_old = |age| alive.since.after(age) <= facts.now.boot;
-    let answer = sighting.health.ready.as_ref().filter(|e| e.attempt == alive.attempt && e.asked_at >= alive.since);
-    let is_fit = match up.probes.readiness() {
-        Readiness::After(age) => is_old(age),
-        Readiness::Probed if up.policy.told != Told::AtOnce => alive.is_told,
-        Readiness::Probed => match answer {
-            Some(evidence) => evidence.is_pass,
-            None => trust == Trust::Silence || (trust == Trust::Benefit && sighting.health.is_found),
-        },
-    };
-    alive.phase == Phase::Running && is_fit
 }

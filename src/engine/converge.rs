@@ -15,10 +15,12 @@ use super::live;
 use super::mutant::Mutant;
 use super::name::{Cause, InstanceId};
 use super::needs::{self, Dependents};
-use super::observed::{Adopted, Member, Observed, Phase, Refused, Sight, Sighting, Twin};
-use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn, StopRule};
+use super::observed::{Adopted, Observed, Phase, Refused, Sight, Sighting, Twin};
+use super::plan::{ACTIONS_MAX, Action, Decision, Plan, Reason, Spawn};
 use super::roll;
-use super::time::{BootTime, Now};
+use super::run;
+use super::time::{BootTime, Now, Timestamp};
+use super::twin::{ambiguous, beside_twin};
 
 /// How long an item must be gone until its process is stopped.
 pub const ITEM_GONE_AFTER: Duration = Duration::from_secs(2);
@@ -53,6 +55,7 @@ impl Facts<'_> {
 pub(super) struct Draft {
     decisions: Vec<Decision>,
     wake_at: Option<BootTime>,
+    wake_wall: Option<Timestamp>,
     actions: usize,
     /// Who needs whom, once somebody has asked.
     pub(super) dependents: Option<Dependents>,
@@ -60,7 +63,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(room: usize) -> Draft {
-        Draft { decisions: Vec::with_capacity(room), wake_at: None, actions: 0, dependents: None }
+        Draft { decisions: Vec::with_capacity(room), wake_at: None, wake_wall: None, actions: 0, dependents: None }
     }
 
     /// Adds a decision; one whose action no longer fits is put off.
@@ -86,6 +89,18 @@ impl Draft {
         if !facts.is_off(rule) {
             self.wake_at = Some(self.wake_at.map_or(at, |sooner| sooner.min(at)));
         }
+    }
+
+    /// The same by the wall clock.
+    pub(super) fn wake_wall(&mut self, facts: &Facts<'_>, rule: Mutant, at: Timestamp) {
+        if !facts.is_off(rule) {
+            self.wake_wall = Some(self.wake_wall.map_or(at, |sooner| sooner.min(at)));
+        }
+    }
+
+    /// How many decisions there are.
+    pub(super) fn len(&self) -> usize {
+        self.decisions.len()
     }
 
     /// The decisions from index `start` on: those of the present object.
@@ -122,10 +137,23 @@ pub fn converge(facts: &Facts<'_>) -> Plan {
     for (id, sighting) in seen {
         unclaimed(facts, id, sighting, &mut draft);
     }
+    if !facts.observed.ledger.books.is_empty() {
+        let decided = draft.len();
+        run::decide::orphans(facts, &mut draft);
+        if draft.len() > decided {
+            draft.decisions.sort_by(|a, b| a.id.cmp(&b.id));
+        }
+        run::order::admit(facts, &mut draft);
+    }
     if facts.is_off(Mutant::ForgetDecision) {
         draft.decisions.pop();
     }
-    Plan { generation: facts.desired.generation, decisions: draft.decisions, wake_at: draft.wake_at }
+    Plan {
+        generation: facts.desired.generation,
+        decisions: draft.decisions,
+        wake_at: draft.wake_at,
+        wake_wall: draft.wake_wall,
+    }
 }
 
 type Seen<'a> = (&'a InstanceId, &'a Sighting);
@@ -140,6 +168,11 @@ fn decide_object<'a>(case: &Case<'a>, wants: &mut Vec<Want<'a>>, group: &[Seen<'
             return;
         }
     };
+    if let Some(rule) = kind.runs() {
+        let empty = run::Book::default();
+        let book = case.facts.observed.ledger.books.get(&case.object.id).unwrap_or(&empty);
+        return run::decide::decide(&run::decide::Runs { case, rule, book }, group, draft);
+    }
     let items = match kind.for_each().map(|rule| items_of(case, rule)) {
         None => None,
         Some(Ok(items)) => Some(items),
@@ -226,54 +259,14 @@ pub(super) fn decide_wanted(case: &Case<'_>, want: &Want<'_>, seen: Option<Seen<
     draft.push(case.facts, decision);
 }
 
-/// Nothing of ours is there. Where a stranger's process may count as it, none is started until that is known.
-fn beside_twin(
+/// Wanted and certainly not there.
+pub(super) fn absent(
     case: &Case<'_>,
     want: &Want<'_>,
     id: InstanceId,
-    sighting: Option<&Sighting>,
+    refused: Option<&Refused>,
     draft: &mut Draft,
 ) -> Decision {
-    let refused = sighting.and_then(|sighting| sighting.refused.as_ref());
-    if want.up.adopt.is_none() || case.facts.is_off(Mutant::SpawnBesideTwin) {
-        return absent(case, want, id, refused, draft);
-    }
-    match sighting.map_or(&Twin::Unlooked, |sighting| &sighting.twin) {
-        Twin::None => absent(case, want, id, refused, draft),
-        Twin::Unlooked => {
-            let why = "nobody has looked for a process to adopt yet".into();
-            wait(id, Reason::Blind { why })
-        }
-        Twin::Unreadable { why } => wait(id, Reason::Blind { why: why.clone() }),
-        Twin::Many(members) => wait(id, ambiguous(members)),
-        Twin::One(adopted) => adopt(case, id, adopted),
-    }
-}
-
-fn ambiguous(members: &[Member]) -> Reason {
-    Reason::Ambiguous { pids: members.iter().map(|member| member.proc.pid).collect() }
-}
-
-/// A process of somebody else counts as the instance, and is never touched.
-fn adopt(case: &Case<'_>, id: InstanceId, Adopted { member, revision }: &Adopted) -> Decision {
-    let proc = member.proc.clone();
-    let wanted = case.object.revision();
-    match revision.as_ref().map(|revision| case.object.compare(revision)) {
-        None => {
-            let action = Some(Action::Adopt { proc: proc.clone(), revision: wanted });
-            Decision { id, action, because: Reason::Adopted { proc } }
-        }
-        Some(RevisionMatch::Changed) if case.facts.is_off(Mutant::KillAdopted) => {
-            let action = Some(Action::EndTree { tree: [member.clone()].into(), signal: StopRule::TERM });
-            Decision { id, action, because: Reason::Drifted { proc } }
-        }
-        Some(RevisionMatch::Changed) => wait(id, Reason::Drifted { proc }),
-        Some(RevisionMatch::Same | RevisionMatch::UnknownVersion) => wait(id, Reason::Adopted { proc }),
-    }
-}
-
-/// Wanted and certainly not there.
-fn absent(case: &Case<'_>, want: &Want<'_>, id: InstanceId, refused: Option<&Refused>, draft: &mut Draft) -> Decision {
     let facts = case.facts;
     if let Some(reason) = pause_reason(case, draft) {
         return wait(id, reason);

@@ -34,6 +34,10 @@ pub struct Desired {
     pub objects: BTreeMap<ObjectRef, Arc<Object>>,
     /// What was removed: the only licence to end what no object asks for.
     pub tombstones: BTreeMap<ObjectRef, Tombstone>,
+    /// Nothing new begins: no run, no due time, no hand-over. Services are kept.
+    pub frozen: Option<Pause>,
+    /// Everything is being stopped: what runs is ended, and goes on another time.
+    pub is_draining: bool,
 }
 
 /// An object that was removed.
@@ -62,6 +66,8 @@ pub struct Object {
     pub spec: Spec,
     /// Its revision by every rule this binary knows, newest first.
     pub revisions: Vec<Revision>,
+    /// Counts the changes of what a Job does, from 1; it never falls, over deletes neither.
+    pub work_generation: u64,
     /// What people said about it since.
     pub overrides: Overrides,
 }

@@ -12,6 +12,7 @@ use super::backoff::{BackoffRule, Exit};
 use super::name::{Cause, ObjectRef};
 use super::plan::{Launch, Policy};
 use super::probe::Probes;
+use super::run::{Part, RunRule};
 use super::time::BootTime;
 
 /// What the engine must know about a kind, and no more.
@@ -29,6 +30,16 @@ pub trait Kind: fmt::Debug + Send + Sync {
     /// What its instances need before they start, sorted by object.
     fn needs(&self) -> &[Need] {
         &[]
+    }
+
+    /// What it runs to completion, if it does.
+    fn runs(&self) -> Option<&RunRule> {
+        None
+    }
+
+    /// What it is to others that name it.
+    fn part(&self) -> Part<'_> {
+        Part::None
     }
 
     /// Where its items come from, when it wants one instance per item.

@@ -164,7 +164,7 @@ fn ready_at(alive: &Alive, delay: Duration) -> BootTime {
 }
 
 /// On its way in or out, whatever is wanted of it.
-fn passing(
+pub(super) fn passing(
     facts: &Facts<'_>,
     policy: &Policy,
     id: InstanceId,

@@ -76,10 +76,50 @@ pub enum Mutant {
     ItemsUnknown,
     /// An item is gone when it stays away.
     ItemGoneAtOnce,
+    /// A due time fires once.
+    FiresAgain,
+    /// A due time does not fire before it has come.
+    FiresEarly,
+    /// Nothing is due before an object was known.
+    FiresBeforeKnown,
+    /// Another schedule starts afresh.
+    KeepsOldCursor,
+    /// What is made up for after a gap is bounded.
+    CatchesUpUnbounded,
+    /// Whoever waits for a due time is woken by then.
+    ForgetDue,
+    /// Quiet hours are kept.
+    IgnoreQuiet,
+    /// What is frozen does not begin.
+    IgnoreFreeze,
+    /// What somebody has to agree to does not begin.
+    IgnoreConsent,
+    /// One run of an object at a time, unless it says otherwise.
+    IgnoreOverlap,
+    /// The limit on runs holds.
+    IgnoreMaxRuns,
+    /// A run does not start before its time.
+    StartsEarly,
+    /// What runs once runs once.
+    OnceAgain,
+    /// A generation of a Job runs once.
+    JobAgain,
+    /// A run is over when nothing of it is left.
+    FinishAlive,
+    /// A run that takes too long is ended.
+    IgnoreTimeout,
+    /// Retries are counted.
+    RetriesForEver,
+    /// Retries wait.
+    RetriesAtOnce,
+    /// A step that is over is not done again.
+    StepAgain,
+    /// A step comes after what it needs.
+    StepOutOfTurn,
 }
 
 impl Mutant {
-    /// Every mutant, [`Mutant::None`] left out.
+    /// Those of what is kept up, [`Mutant::None`] left out.
     pub const ALL: &[Mutant] = &[
         Mutant::ForgetDecision,
         Mutant::SpawnBesideLingering,
@@ -115,5 +155,29 @@ impl Mutant {
         Mutant::KillAdopted,
         Mutant::ItemsUnknown,
         Mutant::ItemGoneAtOnce,
+    ];
+
+    /// Those of work that ends.
+    pub const RUNS: &[Mutant] = &[
+        Mutant::FiresAgain,
+        Mutant::FiresEarly,
+        Mutant::FiresBeforeKnown,
+        Mutant::KeepsOldCursor,
+        Mutant::CatchesUpUnbounded,
+        Mutant::ForgetDue,
+        Mutant::IgnoreQuiet,
+        Mutant::IgnoreFreeze,
+        Mutant::IgnoreConsent,
+        Mutant::IgnoreOverlap,
+        Mutant::IgnoreMaxRuns,
+        Mutant::StartsEarly,
+        Mutant::OnceAgain,
+        Mutant::JobAgain,
+        Mutant::FinishAlive,
+        Mutant::IgnoreTimeout,
+        Mutant::RetriesForEver,
+        Mutant::RetriesAtOnce,
+        Mutant::StepAgain,
+        Mutant::StepOutOfTurn,
     ];
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::time::BootId;
+use super::time::{BootId, Timestamp, utc};
 
 /// The longest name of an object, in bytes.
 pub const NAME_MAX: usize = 64;
@@ -99,6 +99,44 @@ pub enum Cause {
     Slot(u32),
     /// Any other cause, by its text.
     Named(Arc<str>),
+}
+
+impl Cause {
+    /// The cause under which decisions about a schedule itself stand.
+    #[must_use]
+    pub fn schedule() -> Cause {
+        Cause::Named(Arc::from("schedule"))
+    }
+
+    /// The cause of the run of a due time.
+    #[must_use]
+    pub fn tick(nominal: Timestamp) -> Cause {
+        Cause::Named(Arc::from(utc(nominal)))
+    }
+
+    /// The cause of the run of a generation.
+    #[must_use]
+    pub fn generation(number: u64) -> Cause {
+        match u32::try_from(number) {
+            Ok(slot) => Cause::Slot(slot),
+            Err(_) => Cause::Named(Arc::from(number.to_string())),
+        }
+    }
+
+    /// The cause of a step of the run of this cause.
+    #[must_use]
+    pub fn step(&self, id: &str) -> Cause {
+        Cause::Named(Arc::from(format!("{self}.{id}")))
+    }
+
+    /// The run that this is a step of, if it is one.
+    #[must_use]
+    pub fn parent(&self) -> Option<Cause> {
+        match self {
+            Cause::Slot(_) => None,
+            Cause::Named(text) => text.split_once('.').and_then(|(run, _)| run.parse().ok()),
+        }
+    }
 }
 
 impl fmt::Display for Cause {

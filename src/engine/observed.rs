@@ -12,6 +12,7 @@ use super::expand::Items;
 use super::name::{InstanceId, ObjectRef, ProcId, Revision};
 use super::plan::Policy;
 use super::probe::Health;
+use super::run::Ledger;
 use super::time::BootTime;
 
 /// What was seen of one thing.
@@ -29,7 +30,7 @@ pub enum Sight<T> {
 }
 
 /// Everything that was seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     /// Whether the whole process table was read.
     pub coverage: Coverage,
@@ -38,13 +39,20 @@ pub struct Observed {
     pub sightings: BTreeMap<InstanceId, Sighting>,
     /// The items of objects that want one instance per item; one that is not listed is unknown.
     pub items: BTreeMap<ObjectRef, Sight<Items>>,
+    /// What is remembered of work that ends.
+    pub ledger: Ledger,
 }
 
 impl Observed {
     /// A whole listing of nothing.
     #[must_use]
     pub fn empty() -> Observed {
-        Observed { coverage: Coverage::Whole, sightings: BTreeMap::new(), items: BTreeMap::new() }
+        Observed {
+            coverage: Coverage::Whole,
+            sightings: BTreeMap::new(),
+            items: BTreeMap::new(),
+            ledger: Ledger::default(),
+        }
     }
 
     /// Everything that runs counts as ready until it has been asked: it was there before this observer.

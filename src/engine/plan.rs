@@ -8,17 +8,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::{Exit, Streak};
-use super::expand::{Item, Need};
-use super::name::{Cause, InstanceId, ObjectRef, ProcId, Revision};
+use super::backoff::Streak;
+use super::expand::Item;
+use super::name::{Cause, InstanceId, ProcId, Revision};
 use super::observed::Member;
+pub use super::reason::{Lacking, Reason, State};
+pub use super::run::entry::{Finish, Fire, Note, Owed, Tick};
 use super::time::{BootTime, Timestamp};
 
 /// The most actions one plan holds; the rest wait for the next pass.
 pub const ACTIONS_MAX: usize = 4096;
 
 /// All decisions of one pass.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The generation it was made for; an executor refuses another.
     pub generation: u64,
@@ -26,10 +28,12 @@ pub struct Plan {
     pub decisions: Vec<Decision>,
     /// When to look again at the latest, if nothing happens before.
     pub wake_at: Option<BootTime>,
+    /// The same on the wall clock, which people can set: the next due time.
+    pub wake_wall: Option<Timestamp>,
 }
 
 /// One decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// About which instance.
     pub id: InstanceId,
@@ -40,7 +44,7 @@ pub struct Decision {
 }
 
 /// What an executor can be told to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Start an attempt.
     Spawn(Box<Spawn>),
@@ -72,6 +76,12 @@ pub enum Action {
         /// The attempt.
         attempt: u32,
     },
+    /// Remember a run that is owed from now on, and the due time that it settles.
+    Fire(Box<Fire>),
+    /// Remember what became of due times for which nothing runs, and how far a schedule has got.
+    Note(Box<Note>),
+    /// Remember how a run, or a step of one, ended.
+    Finish(Box<Finish>),
     /// Write the policy file and have the shim read it.
     SetPolicy {
         /// The shim.
@@ -336,155 +346,4 @@ pub struct LogLimits {
 impl LogLimits {
     /// Five files of 50 MiB.
     pub const DEFAULT: LogLimits = LogLimits { max_size: 50 << 20, max_files: 5 };
-}
-
-/// Why, in values; [`super::words`] says it in words.
-#[allow(missing_docs, reason = "each field is named by the sentence above its variant")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Wanted, and nothing of it runs.
-    Missing,
-    /// It died, and its backoff lets the next attempt start now.
-    Again { exit: Exit },
-    /// Runs, and nothing is to be done.
-    Healthy,
-    /// The same as far as is known: it ran before this controller did, and has not been heard of since.
-    Found,
-    /// Executed, and not alive for long enough to count as ready.
-    NotReadyYet { at: BootTime },
-    /// A start is on the way.
-    Starting,
-    /// Stopped by a signal such as STOP; it counts as alive.
-    Frozen,
-    /// Runs under a revision rule this binary does not know; counts as unchanged.
-    ForeignRevision,
-    /// Crashed; the next attempt comes at `until`.
-    BackingOff { until: BootTime, exit: Exit, deaths: u32 },
-    /// Crashed too often.
-    GaveUp { deaths: u32, exit: Exit },
-    /// Ended, and its restart rule asks for no more.
-    Completed { exit: Exit },
-    /// A person keeps it down.
-    Paused { by: Arc<str>, reason: Option<Arc<str>>, until: Option<Timestamp> },
-    /// A field that matters to a process has changed.
-    Changed { from: Revision },
-    /// Changed; its turn comes when the others are ready.
-    RollWaits,
-    /// Changed; the new revision crashed elsewhere, so this one is kept until the next edit.
-    RollHalted,
-    /// Somebody asked for a restart.
-    RestartAsked,
-    /// The object is gone.
-    Deleted,
-    /// Fewer replicas are wanted.
-    ScaledDown,
-    /// Nothing explains it; it is left alone.
-    Stray,
-    /// Being stopped.
-    Stopping,
-    /// Stop was asked for and the shim has not begun: its tree is ended without it.
-    ShimStuck,
-    /// Its shim is gone and its processes are not.
-    Lingering,
-    /// Vanished without an exit.
-    Vanished,
-    /// Something about how it is stopped or logged has changed.
-    PolicyChanged,
-    /// It runs, and its readiness probe has not passed.
-    Unready { said: Arc<str>, has_passed: bool },
-    /// Its liveness probe failed.
-    Unhealthy { said: Arc<str> },
-    /// It needs something that is not as far as it should be.
-    NeedsWait { need: Need, is: Lacking },
-    /// It is to be stopped after what needs it.
-    StopWaits { dependent: ObjectRef },
-    /// A process somebody else started counts as it.
-    Adopted { proc: ProcId },
-    /// The same, and what is wanted has changed since.
-    Drifted { proc: ProcId },
-    /// More than one process could be it.
-    Ambiguous { pids: Vec<u32> },
-    /// Its item is gone; it is stopped at `until`, unless the item comes back.
-    ItemGone { until: BootTime },
-    /// It could not be told whether it runs.
-    Blind { why: Arc<str> },
-    /// It could not be started, and no attempt was recorded.
-    Refused { why: Arc<str>, until: BootTime },
-    /// The plan is full; it comes next.
-    PlanFull,
-}
-
-/// The state words of an instance; the reason says more.
-#[allow(missing_docs, reason = "the words are the documentation")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    Ready,
-    Done,
-    Starting,
-    Running,
-    Stopping,
-    Stopped,
-    Paused,
-    Waiting,
-    Backoff,
-    Drifted,
-    Ambiguous,
-    Stray,
-    Frozen,
-    Lingering,
-    Failed,
-    Unknown,
-    Halted,
-    GaveUp,
-}
-
-impl Decision {
-    /// The state this decision speaks of.
-    #[must_use]
-    pub fn state(&self) -> State {
-        match &self.because {
-            Reason::Healthy | Reason::Found | Reason::ForeignRevision | Reason::RollWaits => State::Ready,
-            Reason::Adopted { .. } => State::Ready,
-            Reason::PolicyChanged | Reason::Unready { has_passed: true, .. } => State::Running,
-            Reason::Drifted { .. } => State::Drifted,
-            Reason::Ambiguous { .. } => State::Ambiguous,
-            Reason::Missing
-            | Reason::Again { .. }
-            | Reason::NotReadyYet { .. }
-            | Reason::Unready { has_passed: false, .. }
-            | Reason::Starting => State::Starting,
-            Reason::Frozen => State::Frozen,
-            Reason::BackingOff { .. } | Reason::Vanished => State::Backoff,
-            Reason::GaveUp { .. } => State::GaveUp,
-            Reason::Completed { exit } if exit.is_ok() => State::Done,
-            Reason::Completed { .. } => State::Failed,
-            Reason::Paused { .. } if self.action.is_none() => State::Paused,
-            Reason::RollHalted => State::Halted,
-            Reason::Paused { .. }
-            | Reason::Changed { .. }
-            | Reason::RestartAsked
-            | Reason::Deleted
-            | Reason::ScaledDown
-            | Reason::Unhealthy { .. }
-            | Reason::StopWaits { .. }
-            | Reason::ItemGone { .. }
-            | Reason::Stopping
-            | Reason::ShimStuck => State::Stopping,
-            Reason::Stray => State::Stray,
-            Reason::Lingering => State::Lingering,
-            Reason::Blind { .. } => State::Unknown,
-            Reason::Refused { .. } | Reason::NeedsWait { .. } | Reason::PlanFull => State::Waiting,
-        }
-    }
-}
-
-/// What a need lacks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lacking {
-    /// There is no such object.
-    Object,
-    /// It wants no process.
-    Processes,
-    /// One of its instances is not as far; its state.
-    Instance(State),
 }

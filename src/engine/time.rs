@@ -61,6 +61,18 @@ impl Timestamp {
         self.0
     }
 
+    /// The moment `span` later; the far end of time when that overflows.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// The moment `span` earlier; the epoch when that lies before it.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// How far `later` lies ahead; zero when it has passed.
     #[must_use]
     pub const fn until(self, later: Timestamp) -> Duration {
@@ -95,6 +107,13 @@ pub struct Now {
     pub boot: BootTime,
     /// Which boot `boot` counts from.
     pub boot_id: BootId,
+}
+
+/// A moment as RFC 3339 in UTC, with whole seconds: `2026-11-21T03:00:00Z`.
+#[must_use]
+pub fn utc(at: Timestamp) -> String {
+    let seconds = i64::try_from(at.0 / 1_000_000_000).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| "never".to_owned(), |at| at.to_string())
 }
 
 /// A span as people write it: `500ms`, `90s`, `15m`, `2h`, `7d`; the largest unit that divides it.

@@ -8,7 +8,7 @@ use std::fmt;
 use super::backoff::Exit;
 use super::expand::{Need, Until};
 use super::plan::{Lacking, Reason, State, StopRule};
-use super::time::Span;
+use super::time::{Span, utc};
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +92,56 @@ impl fmt::Display for Reason {
             Reason::Blind { why } => write!(f, "too little is known to do anything: {why}"),
             Reason::Refused { why, .. } => write!(f, "it could not be started: {why}"),
             Reason::PlanFull => f.write_str("too many things are to be done at once; it comes next"),
+            of_a_run => say_run(of_a_run, f),
         }
+    }
+}
+
+/// The reasons that only work that ends has.
+fn say_run(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match reason {
+        Reason::Due => f.write_str("its time has come"),
+        Reason::AtWork => f.write_str("it is at work"),
+        Reason::NotYet { until } => write!(f, "it starts at {}", utc(*until)),
+        Reason::Scheduled { next } if next.nominal == next.effective => {
+            write!(f, "its next due time is {}", utc(next.nominal))
+        }
+        Reason::Scheduled { next } => {
+            write!(
+                f,
+                "its next due time is {}, and with its jitter it starts at {}",
+                utc(next.nominal),
+                utc(next.effective)
+            )
+        }
+        Reason::NeverAgain => f.write_str("its schedule has no further due time"),
+        Reason::Spent => f.write_str("it runs once, and has"),
+        Reason::Disabled => f.write_str("it is switched off by `enabled: false`"),
+        Reason::Registered => f.write_str("its schedule is new, so its due times count from now on"),
+        Reason::ClockStepped => f.write_str("the clock was set, so its due times count from now on"),
+        Reason::Settled { state, why } => write!(f, "{}: {why}", state.word()),
+        Reason::Writing => f.write_str("it is being written down"),
+        Reason::NoStore { why } => write!(f, "nothing can be written down, so nothing is begun: {why}"),
+        Reason::FrozenByPerson { by, reason: Some(reason) } => {
+            write!(f, "{by} froze everything: {reason}; go on with: setpoint thaw")
+        }
+        Reason::FrozenByPerson { by, reason: None } => write!(f, "{by} froze everything; go on with: setpoint thaw"),
+        Reason::NeedsConsent { what } => {
+            write!(f, "it needs consent ({what}), and this version cannot ask for it yet")
+        }
+        Reason::Behind { cause } => write!(f, "the run {cause} of the same object is not over"),
+        Reason::Queued { limit } => write!(f, "{limit} runs are at work, which is the limit (maxRuns)"),
+        Reason::RetryWaits { why, failed, of, .. } => {
+            write!(f, "attempt {failed} of {of} failed ({why}); another follows")
+        }
+        Reason::TimedOut => f.write_str("it takes longer than its timeout"),
+        Reason::Cancelled { by } => write!(f, "{by} cancelled it"),
+        Reason::Replaced { by } => write!(f, "the run {by} takes its place (overlap: replace)"),
+        Reason::Draining => f.write_str("everything is being stopped"),
+        Reason::Over { outcome, why } => write!(f, "{}: {why}", outcome.word()),
+        Reason::Steps { done, of } => write!(f, "{done} of {of} steps are over"),
+        Reason::StepWaits => f.write_str("it comes after other steps"),
+        other => write!(f, "{other:?}"),
     }
 }
 

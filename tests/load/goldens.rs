@@ -130,11 +130,19 @@ fn first_plan(manifests: &[Arc<Manifest>]) -> String {
             uid: "u1".into(),
             spec: Spec::Known(parsed.kind),
             revisions: vec![Revision { version: 1, hash: "a".into() }],
+            work_generation: 1,
             overrides: Overrides::default(),
         };
         objects.insert(manifest.id.clone(), Arc::new(object));
     }
-    let desired = Desired { generation: 1, coverage: Coverage::Whole, objects, tombstones: BTreeMap::new() };
+    let desired = Desired {
+        generation: 1,
+        coverage: Coverage::Whole,
+        objects,
+        tombstones: BTreeMap::new(),
+        frozen: None,
+        is_draining: false,
+    };
     let now = Now { wall: Timestamp::from_nanos(0), boot: BootTime::default(), boot_id: BootId::new("this") };
     let plan = reconcile(&desired, &observed, &Backoff::default(), &now);
     let mut out = String::new();

@@ -37,6 +37,8 @@ pub fn plan(case: Case, mutant: Mutant) -> (usize, Vec<Mutant>) {
         coverage: Coverage::Whole,
         objects: Default::default(),
         tombstones: Default::default(),
+        frozen: None,
+        is_draining: false,
     };
     let mut observed = Observed::empty();
     for n in 0..=ACTIONS_MAX as u32 {
@@ -46,6 +48,7 @@ pub fn plan(case: Case, mutant: Mutant) -> (usize, Vec<Mutant>) {
             uid: "u".into(),
             spec: spec.clone(),
             revisions: vec![names::revision(1, 1)],
+            work_generation: 1,
             overrides: Overrides::default(),
         };
         desired.objects.insert(id.clone(), Arc::new(object));

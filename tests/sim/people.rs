@@ -53,7 +53,7 @@ impl People {
         }
         let is_whole = !self.unread.contains(&true);
         let coverage = if is_whole { Coverage::Whole } else { Coverage::Partial { why: "a damaged object".into() } };
-        Desired { generation: self.generation, coverage, objects, tombstones }
+        Desired { generation: self.generation, coverage, objects, tombstones, frozen: None, is_draining: false }
     }
 
     /// What each object that can be read asks, in the words of the machine.
@@ -122,6 +122,7 @@ fn parse(o: usize, stored: &Stored, is_opaque: bool) -> Object {
         uid: stored.uid.clone(),
         spec,
         revisions: vec![names::revision(1, stored.draft.revision)],
+        work_generation: 1,
         overrides: stored.overrides.clone(),
     }
 }

@@ -50,6 +50,8 @@ impl Table {
                 coverage: Coverage::Whole,
                 objects: BTreeMap::new(),
                 tombstones: BTreeMap::new(),
+                frozen: None,
+                is_draining: false,
             },
             observed: Observed::empty(),
             backoff: Backoff::default(),
@@ -116,6 +118,7 @@ impl Table {
             uid: uid.into(),
             spec,
             revisions: vec![revision],
+            work_generation: 1,
             overrides: Overrides::default(),
         };
         self.desired.objects.insert(id, Arc::new(object));

@@ -46,6 +46,9 @@ fn verb(action: &Action) -> String {
             format!("signal {signal} to {} of", pids.join(" "))
         }
         Action::RecordLost { attempt } => format!("record loss of #{attempt} of"),
+        Action::Fire(_) => "fire".to_owned(),
+        Action::Note(_) => "note".to_owned(),
+        Action::Finish(_) => "finish".to_owned(),
         Action::SetPolicy { shim, policy } => format!("tell shim {} of `{}` about", shim.pid, policy.stop),
     }
 }

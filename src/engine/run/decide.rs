@@ -1,0 +1,287 @@
+//! Decides about the runs of one object.
+//!
+//! In: an object that runs to completion, its book, what was seen of its instances. Out: one decision for each due
+//! time, run and step. Not here: which due times there are ([`super::ticks`]), the order among objects
+//! ([`super::order`]). The surprise: an attempt of a run is an instance like that of a Service, and is stopped, buried
+//! and looked for in the same way; only what its end is answered with differs.
+
+use std::sync::Arc;
+
+use super::attempts::{Ending, One, decide_one};
+use super::ledger::{Book, Final, Origin, Outcome, Run};
+use super::params::launch_of;
+use super::rule::{Arises, RunRule};
+use super::used::{Resolved, consent, resolve};
+use super::{flow, ticks};
+use crate::engine::converge::{Case, Draft, Facts, REFUSED_RETRY, pause_reason, wait};
+use crate::engine::desired::{Coverage, Object, Spec};
+use crate::engine::mutant::Mutant;
+use crate::engine::name::{Cause, InstanceId};
+use crate::engine::needs;
+use crate::engine::observed::{Refused, Sight, Sighting};
+use crate::engine::plan::{Action, Decision, Finish, Fire, Owed, Reason};
+use crate::engine::time::Timestamp;
+
+/// One object that runs to completion, with all that is known of it.
+pub(in crate::engine) struct Runs<'a> {
+    pub case: &'a Case<'a>,
+    pub rule: &'a RunRule,
+    pub book: &'a Book,
+}
+
+type Seen<'a> = (&'a InstanceId, &'a Sighting);
+
+/// Decides about everything owed or seen of one object.
+pub(in crate::engine) fn decide(runs: &Runs<'_>, group: &[Seen<'_>], draft: &mut Draft) {
+    let start = draft.len();
+    let facts = runs.case.facts;
+    if let Some(why) = &facts.observed.ledger.trouble {
+        draft.push(facts, wait(runs.id(&Cause::schedule()), Reason::NoStore { why: why.clone() }));
+    } else {
+        arise(runs, draft);
+        for (cause, run) in &runs.book.runs {
+            decide_run(runs, cause, run, draft);
+        }
+    }
+    let is_decided = |draft: &mut Draft, id: &InstanceId| draft.tail(start).iter().any(|d| d.id == *id);
+    for (id, sighting) in group {
+        if is_decided(draft, id) {
+            continue;
+        }
+        let because = match &sighting.sight {
+            Sight::Absent => continue,
+            Sight::Unreadable { why } => Reason::Blind { why: why.clone() },
+            // Nobody remembers that it is owed. It is left to end by itself.
+            Sight::Seen(_) => Reason::Stray,
+        };
+        draft.push(facts, wait((*id).clone(), because));
+    }
+    draft.tail(start).sort_by(|a, b| a.id.cmp(&b.id));
+}
+
+/// What becomes due.
+fn arise(runs: &Runs<'_>, draft: &mut Draft) {
+    match &runs.rule.arises {
+        Arises::Times(times) => ticks::decide(runs, times, draft),
+        Arises::Once { .. } => once(runs, draft),
+        Arises::Asked => {}
+    }
+}
+
+/// The run of the present generation of a Job.
+fn once(runs: &Runs<'_>, draft: &mut Draft) {
+    let facts = runs.case.facts;
+    let generation = runs.case.object.work_generation;
+    let cause = Cause::generation(generation);
+    let id = runs.id(&cause);
+    let is_owed = runs.book.runs.contains_key(&cause) && !facts.is_off(Mutant::JobAgain);
+    if is_owed {
+        return;
+    }
+    let decision = match runs.book.last.get(&cause) {
+        Some(Final { uid, outcome, reason, .. }) if *uid == runs.case.object.uid && !facts.is_off(Mutant::JobAgain) => {
+            wait(id, Reason::Over { outcome: *outcome, why: reason.clone() })
+        }
+        Some(_) | None => match runs.not_now(&cause, draft) {
+            Some(reason) => wait(id, reason),
+            None => {
+                let owed = Owed { origin: Origin::Generation(generation), due: facts.now.wall };
+                let fire = Fire { tick: None, run: owed, uid: runs.case.object.uid.clone(), cursor: None };
+                Decision { id, action: Some(Action::Fire(Box::new(fire))), because: Reason::Due }
+            }
+        },
+    };
+    draft.push(facts, decision);
+}
+
+impl<'a> Runs<'a> {
+    /// The instance of a cause.
+    pub fn id(&self, cause: &Cause) -> InstanceId {
+        InstanceId { object: self.case.object.id.clone(), cause: cause.clone() }
+    }
+
+    /// Why a Job that has not begun does not begin now.
+    fn not_now(&self, cause: &Cause, draft: &mut Draft) -> Option<Reason> {
+        let facts = self.case.facts;
+        if self.book.writing.contains(cause) {
+            return Some(Reason::Writing);
+        }
+        if let Some(reason) = refused(facts, self.book.refused.as_ref(), draft) {
+            return Some(reason);
+        }
+        if let Some(reason) = held(self, true, draft) {
+            return Some(reason);
+        }
+        let at = match &self.book.times {
+            Some(Ok(times)) => times.at,
+            Some(Err(why)) => return Some(Reason::Blind { why: why.clone() }),
+            None => match &self.rule.arises {
+                Arises::Once { at: Some(_) } => {
+                    return Some(Reason::Blind { why: "its moment has not been worked out yet".into() });
+                }
+                Arises::Once { at: None } | Arises::Times(_) | Arises::Asked => None,
+            },
+        };
+        let at = at.filter(|at| *at > facts.now.wall)?;
+        draft.wake_wall(facts, Mutant::ForgetDue, at);
+        Some(Reason::NotYet { until: at })
+    }
+}
+
+/// A write or a start that came to nothing is not repeated at once.
+pub(super) fn refused(facts: &Facts<'_>, refused: Option<&Refused>, draft: &mut Draft) -> Option<Reason> {
+    let Refused { at, why } = refused?;
+    let until = at.after(REFUSED_RETRY);
+    if facts.now.boot >= until {
+        return None;
+    }
+    draft.wake(facts, Mutant::ForgetWake, until);
+    Some(Reason::Refused { why: why.clone(), until })
+}
+
+/// Why nothing of this object begins, whatever is due. A person who asks for a run asks in spite of a pause.
+pub(super) fn held(runs: &Runs<'_>, heeds_pause: bool, draft: &mut Draft) -> Option<Reason> {
+    let facts = runs.case.facts;
+    if let Some(frozen) = &facts.desired.frozen
+        && !facts.is_off(Mutant::IgnoreFreeze)
+    {
+        return Some(Reason::FrozenByPerson { by: frozen.by.clone(), reason: frozen.reason.clone() });
+    }
+    let is_draining = facts.desired.is_draining;
+    if heeds_pause || is_draining {
+        let pause = pause_reason(runs.case, draft);
+        if pause.is_some() {
+            return pause;
+        }
+    }
+    consent(facts, &runs.rule.work, runs.rule.risk)
+}
+
+/// Decides about one run that is not over.
+fn decide_run(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) {
+    let facts = runs.case.facts;
+    let id = runs.id(cause);
+    if runs.book.writing.contains(cause) {
+        return draft.push(facts, settling(runs, id));
+    }
+    let ending = ending(runs, cause, run);
+    match resolve(facts, &runs.rule.work) {
+        Ok(Resolved::Flow(flow)) => flow::decide(runs, flow, cause, run, ending, draft),
+        resolved => {
+            let launch = || launch_of(resolved.clone()?, &runs.rule.work, run, cause);
+            let one = One {
+                id,
+                launch: &launch,
+                policy: &runs.rule.policy,
+                retry: runs.rule.retry,
+                timeout: runs.rule.timeout,
+                forgiven: run.forgiven,
+                ending,
+                step_of: None,
+            };
+            let decision = decide_one(runs, &one, |draft| may_start(runs, cause, run, draft), draft);
+            draft.push(facts, decision);
+        }
+    }
+}
+
+/// Its end is being written; what is left of its process is waited for.
+fn settling(runs: &Runs<'_>, id: InstanceId) -> Decision {
+    match runs.case.facts.observed.sightings.get(&id).map(|s| &s.sight) {
+        Some(Sight::Seen(_)) => wait(id, Reason::Stopping),
+        Some(Sight::Absent | Sight::Unreadable { .. }) | None => wait(id, Reason::Writing),
+    }
+}
+
+fn ending(runs: &Runs<'_>, cause: &Cause, run: &Run) -> Option<Ending> {
+    if let Some(by) = &run.cancel {
+        return Some(Ending::Cancelled(by.clone()));
+    }
+    if run.uid != runs.case.object.uid {
+        return Some(Ending::Foreign);
+    }
+    if runs.case.facts.desired.is_draining {
+        return Some(Ending::Draining);
+    }
+    if let Origin::Generation(generation) = run.origin
+        && generation != runs.case.object.work_generation
+    {
+        return Some(Ending::Superseded);
+    }
+    let newest = super::order::newest(runs.book);
+    match (runs.rule.overlap, newest) {
+        (super::rule::Overlap::Replace, Some(newest)) if newest != cause => Some(Ending::Replaced(newest.clone())),
+        (_, _) => None,
+    }
+}
+
+/// Why a run that is owed does not start now.
+fn may_start(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) -> Option<Reason> {
+    let facts = runs.case.facts;
+    let is_asked = matches!(run.origin, Origin::Person(_));
+    if let Some(reason) = held(runs, !is_asked, draft) {
+        return Some(reason);
+    }
+    if let Some(until) = not_before(runs, run)
+        && !facts.is_off(Mutant::StartsEarly)
+    {
+        draft.wake_wall(facts, Mutant::ForgetDue, until);
+        return Some(Reason::NotYet { until });
+    }
+    if let Some((need, is)) = needs::unmet(runs.case) {
+        return Some(Reason::NeedsWait { need, is });
+    }
+    super::order::behind(runs, cause)
+}
+
+/// When it may start, if that lies ahead: its own time, and the end of quiet hours.
+fn not_before(runs: &Runs<'_>, run: &Run) -> Option<Timestamp> {
+    let now = runs.case.facts.now.wall;
+    if run.due > now {
+        return Some(run.due);
+    }
+    match (&runs.book.times, &run.origin) {
+        (Some(Ok(times)), Origin::Tick(_)) => ticks::quiet_until(times, now).map(|(until, _)| until),
+        (_, _) => None,
+    }
+}
+
+/// Runs of objects that are no longer there, or were never here.
+pub(in crate::engine) fn orphans(facts: &Facts<'_>, draft: &mut Draft) {
+    for (object, book) in &facts.observed.ledger.books {
+        if facts.desired.objects.contains_key(object) || facts.desired.coverage != Coverage::Whole {
+            continue;
+        }
+        for (cause, _) in book.runs.iter().filter(|(cause, _)| !book.writing.contains(*cause)) {
+            let id = InstanceId { object: object.clone(), cause: cause.clone() };
+            let sighting = facts.observed.sightings.get(&id).map(|s| &s.sight);
+            let is_gone = match (sighting, &facts.observed.coverage) {
+                (Some(Sight::Absent), _) | (None, Coverage::Whole) => true,
+                (Some(Sight::Seen(_) | Sight::Unreadable { .. }), _) | (None, Coverage::Partial { .. }) => false,
+            };
+            if is_gone {
+                let why: Arc<str> = "its object was deleted".into();
+                let last = facts.backoff.0.get(&id);
+                let finish = Finish {
+                    step_of: None,
+                    outcome: Outcome::Cancelled,
+                    why: why.clone(),
+                    attempts: last.map_or(0, |last| last.number),
+                    exit: None,
+                    started: last.map(|last| last.started_wall),
+                    output: None,
+                };
+                let because = Reason::Over { outcome: Outcome::Cancelled, why };
+                draft.push(facts, Decision { id, action: Some(Action::Finish(Box::new(finish))), because });
+            }
+        }
+    }
+}
+
+/// What an object of the desired state runs to completion, if anything.
+pub(in crate::engine) fn rule_of(object: &Object) -> Option<&RunRule> {
+    match &object.spec {
+        Spec::Known(kind) => kind.runs(),
+        Spec::Opaque { .. } => None,
+    }
+}

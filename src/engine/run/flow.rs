@@ -1,0 +1,333 @@
+//! Decides about the steps of one run of a workflow.
+//!
+//! In: the steps, those that are over, what was seen of the others. Out: one decision for each step whose turn it is,
+//! and one for the run. Not here: attempts ([`super::decide`]), references ([`super::params`]).
+//! The surprise: a step has no row before it is over. That it has begun is read from the process table and the records,
+//! so a controller that was killed between two steps goes on at the right one, and none is done twice.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::attempts::{Ending, One, decide_one, finish, timed_out};
+use super::decide::{Runs, held};
+use super::ledger::{Outcome, Run};
+use super::params::{merged, resolve as filled, with_params};
+use super::rule::{Condition, Flow, FlowStep, Retry, Risk, Work};
+use super::used::{Resolved, resolve};
+use crate::engine::backoff::{End, Exit};
+use crate::engine::converge::{Draft, wait};
+use crate::engine::mutant::Mutant;
+use crate::engine::name::{Cause, InstanceId};
+use crate::engine::observed::Sight;
+use crate::engine::plan::{Action, Decision, EnvValue, Launch, Reason};
+use crate::engine::time::BootTime;
+
+/// One run of a workflow.
+struct Steps<'a> {
+    runs: &'a Runs<'a>,
+    flow: &'a Arc<Flow>,
+    cause: &'a Cause,
+    run: &'a Run,
+    /// What references stand for.
+    scope: Json,
+}
+
+/// Decides about the steps of a run, and about the run itself.
+pub(super) fn decide(
+    runs: &Runs<'_>,
+    flow: &Arc<Flow>,
+    cause: &Cause,
+    run: &Run,
+    ending: Option<Ending>,
+    draft: &mut Draft,
+) {
+    let facts = runs.case.facts;
+    let steps = Steps { runs, flow, cause, run, scope: scope(runs, flow, run) };
+    let id = runs.id(cause);
+    if let Some(error) = steps.bad_params() {
+        let decision = finish(&steps.whole(), Outcome::Failed, error, None);
+        return draft.push(facts, decision);
+    }
+    let ending = ending.or_else(|| steps.late(draft).then_some(Ending::TimedOut));
+    if ending.is_none() && !steps.has_begun() {
+        let is_asked = matches!(run.origin, super::Origin::Person(_));
+        if let Some(reason) = steps.not_yet(!is_asked, draft) {
+            return draft.push(facts, wait(id, reason));
+        }
+    }
+    let mut is_open = false;
+    for step in &flow.steps {
+        is_open |= steps.step(step, ending.as_ref(), draft);
+    }
+    if is_open {
+        let of = flow.steps.len();
+        return draft.push(facts, wait(id, Reason::Steps { done: run.steps.len(), of }));
+    }
+    let decision = match (steps.worst(), ending.as_ref().map(|ending| (ending, ending.outcome()))) {
+        (None, Some((_, None))) => wait(id, Reason::Draining),
+        (None, Some((Ending::TimedOut, _))) => {
+            finish(&steps.whole(), Outcome::Timeout, timed_out(runs.rule.timeout), None)
+        }
+        (None, Some((_, Some((outcome, why))))) if !steps.is_complete() => finish(&steps.whole(), outcome, why, None),
+        (Some((step, outcome)), _) => {
+            finish(&steps.whole(), outcome, format!("step {step}: {}", outcome.word()).into(), None)
+        }
+        (None, _) => finish(&steps.whole(), Outcome::Ok, "every step is done".into(), None),
+    };
+    draft.push(facts, with_output(decision, &steps));
+}
+
+/// The outputs of the steps are what the whole gives.
+fn with_output(mut decision: Decision, steps: &Steps<'_>) -> Decision {
+    if let Some(Action::Finish(finish)) = &mut decision.action {
+        let outputs = steps.run.steps.iter().map(|(id, step)| (id.to_string(), (*step.output).clone()));
+        finish.output = Some(Arc::new(Json::Object(outputs.collect())));
+    }
+    decision
+}
+
+/// What references stand for: the parameters, and the steps that are over.
+fn scope(runs: &Runs<'_>, flow: &Flow, run: &Run) -> Json {
+    let with = match &runs.rule.work {
+        Work::Use { target: _, with } => merged(with, &run.params),
+        Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } => (*run.params).clone(),
+    };
+    let over = run.steps.iter();
+    let steps: serde_json::Map<String, Json> = over
+        .map(|(id, step)| (id.to_string(), json!({ "outcome": step.outcome.word(), "output": *step.output })))
+        .collect();
+    json!({ "params": flow.params.with_defaults(&with), "steps": steps })
+}
+
+impl Steps<'_> {
+    fn step_id(&self, step: &FlowStep) -> InstanceId {
+        self.runs.id(&self.cause.step(&step.id))
+    }
+
+    fn bad_params(&self) -> Option<Arc<str>> {
+        let errors = self.flow.params.check(self.scope.get("params").unwrap_or(&Json::Null));
+        errors.first().map(|error| format!("{error}; {}", error.help).into())
+    }
+
+    /// The run itself, which has no process of its own.
+    fn whole(&self) -> One<'_> {
+        One {
+            id: self.runs.id(self.cause),
+            launch: &|| Err("a workflow has no process of its own".into()),
+            policy: &self.runs.rule.policy,
+            retry: Retry::NONE,
+            timeout: None,
+            forgiven: self.run.forgiven,
+            ending: None,
+            step_of: None,
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        !self.run.steps.is_empty() || self.flow.steps.iter().any(|step| self.is_begun(&self.step_id(step)))
+    }
+
+    fn is_begun(&self, id: &InstanceId) -> bool {
+        let facts = self.runs.case.facts;
+        let is_seen = |sight: &Sight<_>| *sight != Sight::Absent;
+        facts.backoff.0.contains_key(id) || facts.observed.sightings.get(id).is_some_and(|s| is_seen(&s.sight))
+    }
+
+    /// Why the whole does not begin.
+    fn not_yet(&self, heeds_pause: bool, draft: &mut Draft) -> Option<Reason> {
+        let facts = self.runs.case.facts;
+        if let Some(reason) = held(self.runs, heeds_pause, draft) {
+            return Some(reason);
+        }
+        if self.run.due > facts.now.wall && !facts.is_off(Mutant::StartsEarly) {
+            draft.wake_wall(facts, Mutant::ForgetDue, self.run.due);
+            return Some(Reason::NotYet { until: self.run.due });
+        }
+        if let Some((need, is)) = crate::engine::needs::unmet(self.runs.case) {
+            return Some(Reason::NeedsWait { need, is });
+        }
+        super::order::behind(self.runs, self.cause)
+    }
+
+    /// True when the whole has taken too long. Steps of an earlier boot are not counted.
+    fn late(&self, draft: &mut Draft) -> bool {
+        let facts = self.runs.case.facts;
+        let Some(timeout) = self.runs.rule.timeout else { return false };
+        let started = |step: &FlowStep| -> Option<BootTime> {
+            let last = facts.backoff.0.get(&self.step_id(step))?;
+            (last.boot_id == facts.now.boot_id).then_some(last.started)
+        };
+        let Some(first) = self.flow.steps.iter().filter_map(started).min() else { return false };
+        let late = first.after(timeout);
+        if late > facts.now.boot {
+            draft.wake(facts, Mutant::ForgetWake, late);
+        }
+        late <= facts.now.boot
+    }
+
+    /// The first step that did not end well.
+    fn worst(&self) -> Option<(Arc<str>, Outcome)> {
+        let bad = |step: &&FlowStep| {
+            let over = self.run.steps.get(&step.id);
+            over.is_some_and(|over| !matches!(over.outcome, Outcome::Ok | Outcome::Skipped))
+        };
+        let step = self.flow.steps.iter().find(bad)?;
+        Some((step.id.clone(), self.run.steps.get(&step.id)?.outcome))
+    }
+
+    fn is_complete(&self) -> bool {
+        self.flow.steps.iter().all(|step| self.run.steps.contains_key(&step.id))
+    }
+
+    /// Decides about one step. True when something of it is still to come or under way.
+    fn step(&self, step: &FlowStep, ending: Option<&Ending>, draft: &mut Draft) -> bool {
+        let facts = self.runs.case.facts;
+        let id = self.step_id(step);
+        if self.run.steps.contains_key(&step.id) && !facts.is_off(Mutant::StepAgain) {
+            return false;
+        }
+        if self.runs.book.writing.contains(&id.cause) {
+            draft.push(facts, wait(id, Reason::Writing));
+            return true;
+        }
+        let asking = self.runs.id(&id.cause.step("when"));
+        let is_begun = self.is_begun(&id) || self.is_begun(&asking);
+        let is_over = |need: &Arc<str>| {
+            self.run.steps.get(need).is_some_and(|over| matches!(over.outcome, Outcome::Ok | Outcome::Skipped))
+        };
+        let is_ready = step.needs.iter().all(is_over) || facts.is_off(Mutant::StepOutOfTurn);
+        if !is_begun && (ending.is_some() || self.worst().is_some()) {
+            return false;
+        }
+        if !is_begun && !is_ready {
+            draft.push(facts, wait(id, Reason::StepWaits));
+            return true;
+        }
+        let decision = match self.condition(step, &id, asking, ending, draft) {
+            Asked::Yes => self.attempt(step, id, ending, draft),
+            Asked::Decided(decision) => *decision,
+        };
+        draft.push(facts, decision);
+        true
+    }
+
+    fn attempt(&self, step: &FlowStep, id: InstanceId, ending: Option<&Ending>, draft: &mut Draft) -> Decision {
+        if let Some(reason) = self.consent(step)
+            && !self.is_begun(&id)
+        {
+            return wait(id, reason);
+        }
+        let launch = || self.launch(step);
+        let one = self.one(step, id, &launch, ending);
+        decide_one(self.runs, &one, |draft| self.may_go_on(draft), draft)
+    }
+
+    fn one<'a>(
+        &'a self,
+        step: &'a FlowStep,
+        id: InstanceId,
+        launch: &'a dyn Fn() -> Result<Launch, Arc<str>>,
+        ending: Option<&Ending>,
+    ) -> One<'a> {
+        One {
+            id,
+            launch,
+            policy: &self.runs.rule.policy,
+            retry: step.retry,
+            timeout: step.timeout,
+            forgiven: 0,
+            ending: ending.cloned(),
+            step_of: Some(self.cause.clone()),
+        }
+    }
+
+    /// A freeze and a stop of everything hold up the steps of a run that has begun, too.
+    fn may_go_on(&self, draft: &mut Draft) -> Option<Reason> {
+        let is_asked = matches!(self.run.origin, super::Origin::Person(_));
+        held(self.runs, !is_asked, draft)
+    }
+
+    fn consent(&self, step: &FlowStep) -> Option<Reason> {
+        let facts = self.runs.case.facts;
+        let needs = |what: &str| Some(Reason::NeedsConsent { what: what.into() });
+        if facts.is_off(Mutant::IgnoreConsent) {
+            return None;
+        }
+        if step.asks_first {
+            return needs("askFirst");
+        }
+        match (&step.work, resolve(facts, &step.work)) {
+            (Work::Prompt { .. }, _) => needs("a prompt for an agent"),
+            (_, Ok(Resolved::Capability(capability))) if capability.risk == Risk::High => needs("risk: high"),
+            (_, _) => None,
+        }
+    }
+
+    fn launch(&self, step: &FlowStep) -> Result<Launch, Arc<str>> {
+        let resolved = resolve(self.runs.case.facts, &step.work)?;
+        let with = match &step.work {
+            Work::Use { target: _, with } => filled(with, &self.scope)?,
+            // A command of its own is given the parameters of the whole.
+            Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } => {
+                self.scope.get("params").cloned().unwrap_or_default()
+            }
+        };
+        let mut launch = with_params(resolved, &with)?;
+        let cause = EnvValue::Literal(self.cause.to_string());
+        launch.env.insert("SETPOINT_RUN".to_owned(), cause);
+        launch.env.insert("SETPOINT_STEP".to_owned(), EnvValue::Literal(step.id.to_string()));
+        Ok(launch)
+    }
+
+    /// Whether a step is done at all.
+    fn condition(
+        &self,
+        step: &FlowStep,
+        id: &InstanceId,
+        asking: InstanceId,
+        ending: Option<&Ending>,
+        draft: &mut Draft,
+    ) -> Asked {
+        // What has begun was asked about before.
+        if self.is_begun(id) {
+            return Asked::Yes;
+        }
+        let launch = || self.launch(step);
+        let over = |outcome, why| {
+            Asked::Decided(Box::new(finish(&self.one(step, id.clone(), &launch, None), outcome, why, None)))
+        };
+        match &step.when {
+            None => Asked::Yes,
+            Some(Condition::Expression(text)) => match super::expression::is_true(text, &self.scope) {
+                Ok(true) => Asked::Yes,
+                Ok(false) => over(Outcome::Skipped, format!("`when: {text}` is false").into()),
+                Err(why) => over(Outcome::Failed, format!("`when: {text}` cannot be told: {why}").into()),
+            },
+            Some(Condition::Command(command)) => {
+                let last = self.runs.case.facts.backoff.0.get(&asking).map(|last| &last.end);
+                match last {
+                    Some(End::Ended { exit: Exit::Code(0), asked: false, .. }) => Asked::Yes,
+                    Some(End::Ended { exit: exit @ Exit::Code(_), asked: false, .. }) => {
+                        over(Outcome::Skipped, format!("its condition {exit}").into())
+                    }
+                    Some(End::Ended { .. } | End::Open) | None => {
+                        let launch = || Ok(Launch { is_durable: true, ..(**command).clone() });
+                        let one = self.one(step, asking, &launch, ending);
+                        let mut decision = decide_one(self.runs, &one, |draft| self.may_go_on(draft), draft);
+                        // A condition that cannot be asked is the failure of its step.
+                        if let Some(Action::Finish(_)) = &decision.action {
+                            decision.id = id.clone();
+                        }
+                        Asked::Decided(Box::new(decision))
+                    }
+                }
+            }
+        }
+    }
+}
+
+enum Asked {
+    Yes,
+    Decided(Box<Decision>),
+}

@@ -1,0 +1,96 @@
+//! Who goes first: among the runs of one object, and among all of them.
+//!
+//! In: runs that could start. Out: those that may, within the limits; the others wait, and say for whom.
+//! Not here: whether they could start at all. The surprise: the oldest goes first whatever its name, so that nobody
+//! starves while the limit is reached.
+
+use super::decide::Runs;
+use super::ledger::{Book, Ledger, Run};
+use super::rule::{Overlap, Part};
+use crate::engine::converge::{Draft, Facts};
+use crate::engine::desired::{Desired, Spec};
+use crate::engine::mutant::Mutant;
+use crate::engine::name::{Cause, ObjectRef};
+use crate::engine::observed::Sight;
+use crate::engine::plan::{Action, Decision, Reason};
+use crate::engine::time::Timestamp;
+
+/// The newest run of an object that is not over.
+pub(super) fn newest(book: &Book) -> Option<&Cause> {
+    book.runs.iter().max_by_key(|(cause, run)| (run.created, *cause)).map(|(cause, _)| cause)
+}
+
+/// The run of the same object that this one has to wait for.
+pub(super) fn behind(runs: &Runs<'_>, cause: &Cause) -> Option<Reason> {
+    let own = runs.book.runs.get(cause)?;
+    if runs.case.facts.is_off(Mutant::IgnoreOverlap) {
+        return None;
+    }
+    let is_earlier = |(other, run): &(&Cause, &Run)| (run.created, *other) < (own.created, cause);
+    let mut earlier: Vec<(&Cause, &Run)> = runs.book.runs.iter().filter(is_earlier).collect();
+    earlier.sort_by_key(|(other, run)| (run.created, *other));
+    let at_once = match runs.rule.overlap {
+        Overlap::Skip | Overlap::Queue(_) | Overlap::Replace => 1,
+        Overlap::Allow(at_once) => usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
+    };
+    if earlier.len() < at_once {
+        return None;
+    }
+    earlier.first().map(|(other, _)| Reason::Behind { cause: (*other).clone() })
+}
+
+/// How many runs may have processes at once.
+pub(in crate::engine) fn limit(desired: &Desired, ledger: &Ledger) -> usize {
+    let said = settings(desired).and_then(|settings| settings.max_runs);
+    usize::try_from(said.unwrap_or(ledger.max_runs_default)).unwrap_or(usize::MAX)
+}
+
+/// The defaults and limits of the home.
+#[must_use]
+pub fn settings(desired: &Desired) -> Option<&super::rule::Settings> {
+    let first = ObjectRef::new("settings", "0").ok()?;
+    let (id, object) = desired.objects.range(first..).next()?;
+    let Spec::Known(kind) = &object.spec else { return None };
+    match kind.part() {
+        Part::Settings(settings) if id.kind() == "settings" => Some(settings),
+        Part::Settings(_) | Part::None | Part::Capability(_) | Part::Workflow(_) | Part::Quiet(_) => None,
+    }
+}
+
+/// True when instances of this object are runs.
+pub(in crate::engine) fn is_run(desired: &Desired, object: &ObjectRef) -> bool {
+    desired.objects.get(object).is_some_and(|object| super::decide::rule_of(object).is_some())
+}
+
+/// Lets the oldest starts through, as many as the limit leaves room for.
+pub(in crate::engine) fn admit(facts: &Facts<'_>, draft: &mut Draft) {
+    let is_start = |d: &Decision| matches!(d.action, Some(Action::Spawn(_))) && is_run(facts.desired, &d.id.object);
+    let mut starts: Vec<(Timestamp, usize)> = Vec::new();
+    for (index, decision) in draft.tail(0).iter().enumerate() {
+        if is_start(decision) {
+            starts.push((since(facts, decision), index));
+        }
+    }
+    if starts.is_empty() || facts.is_off(Mutant::IgnoreMaxRuns) {
+        return;
+    }
+    let seen = facts.observed.sightings.iter();
+    let at_work = seen.filter(|(id, s)| matches!(s.sight, Sight::Seen(_)) && is_run(facts.desired, &id.object)).count();
+    let limit = limit(facts.desired, &facts.observed.ledger);
+    let room = limit.saturating_sub(at_work);
+    // The oldest first; the order of names among those of one moment.
+    starts.sort_unstable();
+    for (_, index) in starts.into_iter().skip(room) {
+        if let Some(decision) = draft.tail(0).get_mut(index) {
+            (decision.action, decision.because) = (None, Reason::Queued { limit });
+        }
+    }
+}
+
+/// Since when a run could have started.
+fn since(facts: &Facts<'_>, decision: &Decision) -> Timestamp {
+    let book = facts.observed.ledger.books.get(&decision.id.object);
+    let run =
+        book.and_then(|book| book.runs.get(&decision.id.cause).or_else(|| book.runs.get(&decision.id.cause.parent()?)));
+    run.map_or(facts.now.wall, |run| run.due)
+}

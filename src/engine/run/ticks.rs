@@ -1,0 +1,396 @@
+//! What becomes of due times: one decision for each, or one for a gap of many.
+//!
+//! In: a schedule worked out, how far it has got, the present. Out: runs to be made, and rows that say why there is
+//! none. Not here: the schedule ([`crate::engine::schedule`]), whether a run may start now ([`super::decide`]).
+//! The surprise: a due time is settled by moving the cursor past it in the same write that makes its run or says why
+//! not. What the cursor has passed is never looked at again, and what it has not passed is never forgotten.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::decide::{Runs, held, refused};
+use super::ledger::{Cursor, Next, Origin, SCHEDULE, TickState, Times};
+use super::rule::{Missed, OnQuiet, Overlap, TimesRule};
+use crate::engine::converge::{Draft, wait};
+use crate::engine::mutant::Mutant;
+use crate::engine::name::{Cause, InstanceId};
+use crate::engine::plan::{Action, Decision, Fire, Note, Owed, Reason, Tick};
+use crate::engine::time::{Now, Timestamp};
+
+/// Later than this, a due time counts as missed.
+pub const LATE: Duration = Duration::from_secs(60);
+
+/// A larger step of the wall clock starts schedules afresh.
+pub const STEP_MAX: Duration = Duration::from_secs(3 * 3600);
+
+/// The most runs made up for one gap.
+pub const CATCH_UP_MAX: usize = 100;
+
+/// The most due times of one gap that are counted; a longer gap says "at least".
+pub const COUNTED_MAX: u32 = 10_000;
+
+/// The next due time after the cursor.
+#[must_use]
+pub fn next(times: &Times, cursor: &Cursor) -> Option<Next> {
+    let nominal = times.schedule.next(cursor.at, cursor.since, &times.zone)?;
+    Some(Next { nominal, effective: nominal.after(times.offset) })
+}
+
+/// The end of the quiet hours that cover this moment, and their name.
+#[must_use]
+pub fn quiet_until(times: &Times, at: Timestamp) -> Option<(Timestamp, Arc<str>)> {
+    let ends = times.quiet.iter().filter_map(|quiet| Some((quiet.until(at)?, Arc::from(quiet.name()))));
+    ends.max_by_key(|(until, _)| *until)
+}
+
+/// Decides about everything that is due by the schedule of one object.
+pub(super) fn decide(runs: &Runs<'_>, rule: &TimesRule, draft: &mut Draft) {
+    let facts = runs.case.facts;
+    let id = runs.id(&Cause::schedule());
+    match standing(runs, rule, draft) {
+        Standing::Wait(reason) => draft.push(facts, wait(id, reason)),
+        Standing::Act(note, reason) => {
+            let decision = Decision { id, action: Some(Action::Note(Box::new(note))), because: reason };
+            draft.push(facts, decision);
+        }
+        Standing::Due(times, cursor) => {
+            reboot(runs, times, cursor, draft);
+            let before = draft.len();
+            due(runs, rule, times, cursor, draft);
+            if draft.len() == before {
+                let reason = upcoming(runs, draft_next(runs, times, cursor), draft);
+                draft.push(facts, wait(id, reason));
+            }
+        }
+    }
+}
+
+fn draft_next(runs: &Runs<'_>, times: &Times, cursor: &Cursor) -> Option<Next> {
+    runs.book.next.or_else(|| next(times, cursor))
+}
+
+fn upcoming(runs: &Runs<'_>, next: Option<Next>, draft: &mut Draft) -> Reason {
+    let Some(next) = next else { return Reason::NeverAgain };
+    draft.wake_wall(runs.case.facts, Mutant::ForgetDue, next.effective);
+    Reason::Scheduled { next }
+}
+
+/// Where a schedule stands before any due time is looked at.
+enum Standing<'a> {
+    Wait(Reason),
+    Act(Note, Reason),
+    Due(&'a Times, &'a Cursor),
+}
+
+fn standing<'a>(runs: &'a Runs<'_>, rule: &TimesRule, draft: &mut Draft) -> Standing<'a> {
+    let facts = runs.case.facts;
+    if runs.book.writing.iter().any(is_of_schedule) {
+        return Standing::Wait(Reason::Writing);
+    }
+    if let Some(reason) = refused(facts, runs.book.refused.as_ref(), draft) {
+        return Standing::Wait(reason);
+    }
+    let times = match &runs.book.times {
+        None => return Standing::Wait(Reason::Blind { why: "its due times have not been worked out yet".into() }),
+        Some(Err(why)) => return Standing::Wait(Reason::Blind { why: why.clone() }),
+        Some(Ok(times)) => times,
+    };
+    let key = key(runs, rule, times);
+    let uid = runs.case.object.uid.clone();
+    let known = runs.book.cursor.as_ref().filter(|cursor| cursor.uid == uid && cursor.key == key);
+    let Some(cursor) = known.or(runs.book.cursor.as_ref().filter(|_| facts.is_off(Mutant::KeepsOldCursor))) else {
+        let is_off = facts.is_off(Mutant::FiresBeforeKnown);
+        let since = if is_off { facts.now.wall.before(STEP_MAX) } else { facts.now.wall };
+        let cursor = Cursor { at: since, ..fresh(uid, key, facts.now.wall, facts.now) };
+        return Standing::Act(Note { ticks: Vec::new(), cursor }, Reason::Registered);
+    };
+    if let Some(said) = stepped(cursor, facts.now) {
+        let tick = Tick { nominal: facts.now.wall, to: None, count: 1, state: TickState::ClockStep, why: said };
+        let cursor = fresh(uid, key, cursor.since, facts.now);
+        return Standing::Act(Note { ticks: vec![tick], cursor }, Reason::ClockStepped);
+    }
+    if !rule.is_enabled {
+        return Standing::Wait(Reason::Disabled);
+    }
+    if rule.is_once && runs.book.is_spent && !facts.is_off(Mutant::OnceAgain) {
+        return Standing::Wait(Reason::Spent);
+    }
+    Standing::Due(times, cursor)
+}
+
+/// What is being written about due times: their causes begin with a digit, and `boot-`.
+fn is_of_schedule(cause: &Cause) -> bool {
+    match cause {
+        Cause::Slot(_) => false,
+        Cause::Named(text) => {
+            &**text == SCHEDULE || text.starts_with("boot-") || text.starts_with(|c: char| c.is_ascii_digit())
+        }
+    }
+}
+
+/// What a cursor belongs to. Being switched off or paused is part of it, so that coming back starts afresh.
+fn key(runs: &Runs<'_>, rule: &TimesRule, times: &Times) -> Arc<str> {
+    let paused = runs.case.object.overrides.paused.as_ref();
+    let is_paused = !runs.case.facts.desired.is_draining
+        && paused.is_some_and(|pause| pause.until.is_none_or(|until| runs.case.facts.now.wall < until));
+    match (rule.is_enabled, is_paused) {
+        (true, false) => times.key.clone(),
+        (true, true) => format!("{}+paused", times.key).into(),
+        (false, _) => format!("{}+off", times.key).into(),
+    }
+}
+
+fn fresh(uid: Arc<str>, key: Arc<str>, since: Timestamp, now: &Now) -> Cursor {
+    Cursor { uid, key, since, at: now.wall, set_wall: now.wall, set_boot: now.boot, boot_id: now.boot_id.clone() }
+}
+
+/// The cursor at a due time that is settled.
+fn moved(cursor: &Cursor, at: Timestamp, now: &Now) -> Cursor {
+    Cursor { at: at.max(cursor.at), ..fresh(cursor.uid.clone(), cursor.key.clone(), cursor.since, now) }
+}
+
+/// In words how the wall clock was set, if by so much that nobody can say what was missed.
+fn stepped(cursor: &Cursor, now: &Now) -> Option<Arc<str>> {
+    let span = crate::engine::time::Span;
+    let back = now.wall.until(cursor.set_wall);
+    if cursor.boot_id != now.boot_id {
+        // Over a boot only a step back can be told from the time that the machine was off.
+        return (back >= STEP_MAX).then(|| format!("the clock was set back by about {}", span(whole(back))).into());
+    }
+    let passed = now.boot.since(cursor.set_boot);
+    let expected = cursor.set_wall.after(passed);
+    let (ahead, behind) = (expected.until(now.wall), now.wall.until(expected));
+    if ahead >= STEP_MAX {
+        return Some(format!("the clock was set ahead by {}", span(whole(ahead))).into());
+    }
+    (behind >= STEP_MAX).then(|| format!("the clock was set back by {}", span(whole(behind))).into())
+}
+
+fn whole(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs())
+}
+
+/// The run of a start of the machine.
+fn reboot(runs: &Runs<'_>, times: &Times, cursor: &Cursor, draft: &mut Draft) {
+    let facts = runs.case.facts;
+    if !times.schedule.reboot || cursor.boot_id == facts.now.boot_id {
+        return;
+    }
+    let short: String = facts.now.boot_id.as_str().chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+    let cause = Cause::Named(format!("boot-{short}").into());
+    // The cursor stays where it is: what passed while the machine was off is another question.
+    let cursor = Cursor { at: cursor.at, ..moved(cursor, cursor.at, facts.now) };
+    let owed = Owed { origin: Origin::Tick(facts.now.wall), due: facts.now.wall };
+    let fire = Fire { tick: None, run: owed, uid: runs.case.object.uid.clone(), cursor: Some(cursor) };
+    let decision = match held(runs, true, draft) {
+        Some(reason) => wait(runs.id(&cause), reason),
+        None => Decision { id: runs.id(&cause), action: Some(Action::Fire(Box::new(fire))), because: Reason::Due },
+    };
+    draft.push(facts, decision);
+}
+
+/// The due times that have come, sorted out.
+#[derive(Default)]
+struct Arrears {
+    /// Not late, oldest first.
+    on_time: Vec<Timestamp>,
+    /// Late, and to be made up for, oldest first.
+    made_up: Vec<Timestamp>,
+    /// Late, and gone.
+    gone: Option<Gap>,
+}
+
+#[derive(Clone, Copy)]
+struct Gap {
+    from: Timestamp,
+    to: Timestamp,
+    count: u32,
+}
+
+fn due(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, draft: &mut Draft) {
+    let facts = runs.case.facts;
+    let now = facts.now.wall;
+    let is_none = draft_next(runs, times, cursor).is_none_or(|next| now < next.effective);
+    if is_none && !facts.is_off(Mutant::FiresEarly) {
+        return;
+    }
+    let arrears = arrears(runs, rule, times, cursor, now);
+    if let Some(gap) = arrears.gone {
+        let why = gone_because(rule, &arrears);
+        let tick = Tick { nominal: gap.from, to: Some(gap.to), count: gap.count, state: TickState::Missed, why };
+        note(runs, tick, moved(cursor, gap.to, facts.now), draft);
+    }
+    let mut open = runs.book.runs.len();
+    for (nominal, is_made_up) in
+        arrears.made_up.iter().map(|at| (*at, true)).chain(arrears.on_time.iter().map(|at| (*at, false)))
+    {
+        let settled = one(runs, rule, times, nominal, is_made_up, open, draft);
+        let cursor = moved(cursor, nominal, facts.now);
+        let cursor = if facts.is_off(Mutant::FiresAgain) { Cursor { at: cursor.since, ..cursor } } else { cursor };
+        match settled {
+            Settled::Run { state, why, due } => {
+                open += 1;
+                let tick = Tick { nominal, to: None, count: 1, state, why };
+                let owed = Owed { origin: Origin::Tick(nominal), due };
+                let uid = runs.case.object.uid.clone();
+                let fire = Fire { tick: Some(tick), run: owed, uid, cursor: Some(cursor) };
+                let id = runs.id(&Cause::tick(nominal));
+                let decision = Decision { id, action: Some(Action::Fire(Box::new(fire))), because: Reason::Due };
+                draft.push(facts, decision);
+            }
+            Settled::Nothing { state, why } => {
+                note(runs, Tick { nominal, to: None, count: 1, state, why }, cursor, draft);
+            }
+        }
+    }
+}
+
+fn note(runs: &Runs<'_>, tick: Tick, cursor: Cursor, draft: &mut Draft) {
+    let id: InstanceId = runs.id(&Cause::tick(tick.nominal));
+    let because = Reason::Settled { state: tick.state, why: tick.why.clone() };
+    let note = Note { ticks: vec![tick], cursor };
+    draft.push(runs.case.facts, Decision { id, action: Some(Action::Note(Box::new(note))), because });
+}
+
+fn gone_because(rule: &TimesRule, arrears: &Arrears) -> Arc<str> {
+    let within = crate::engine::time::Span(rule.missed_within);
+    match rule.missed {
+        Missed::Skip => "nothing was there to start it in time, and `missed: skip` makes nothing up".into(),
+        Missed::Once if !arrears.on_time.is_empty() || !arrears.made_up.is_empty() => {
+            "nothing was there to start it in time; a later due time runs for it".into()
+        }
+        Missed::Once => format!("nothing was there to start it in time, and it is over {within} ago").into(),
+        Missed::All => {
+            format!("nothing was there to start it in time; over {within} ago, or more than {CATCH_UP_MAX}").into()
+        }
+    }
+}
+
+/// Sorts out every due time after the cursor that has come.
+fn arrears(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, now: Timestamp) -> Arrears {
+    let mut found = Arrears::default();
+    let mut late: Vec<Timestamp> = Vec::new();
+    let until = now.before(times.offset);
+    let until = if runs.case.facts.is_off(Mutant::FiresEarly) { until.after(Duration::from_secs(3600)) } else { until };
+    let horizon = now.before(rule.missed_within.max(LATE)).before(times.offset);
+    let mut after = cursor.at;
+    let mut counted = 0_u32;
+    while let Some(nominal) = times.schedule.next(after, cursor.since, &times.zone).filter(|at| *at <= until) {
+        after = nominal;
+        counted = counted.saturating_add(1);
+        if counted >= COUNTED_MAX && nominal < horizon {
+            // What lies further back than anything is made up for is not counted one by one for ever.
+            found.add_gone(nominal);
+            after = horizon;
+        } else if nominal.after(times.offset).after(LATE) < now {
+            late.push(nominal);
+        } else {
+            found.on_time.push(nominal);
+        }
+        if late.len() > CATCH_UP_MAX && !runs.case.facts.is_off(Mutant::CatchesUpUnbounded) {
+            found.add_gone(late.remove(0));
+        }
+    }
+    for nominal in late {
+        let is_recent = now <= nominal.after(times.offset).after(rule.missed_within);
+        if is_recent && rule.missed != Missed::Skip {
+            found.made_up.push(nominal);
+        } else {
+            found.add_gone(nominal);
+        }
+    }
+    found.thin(rule)
+}
+
+impl Arrears {
+    fn add_gone(&mut self, at: Timestamp) {
+        let gap = self.gone.get_or_insert(Gap { from: at, to: at, count: 0 });
+        (gap.to, gap.count) = (at.max(gap.to), gap.count.saturating_add(1));
+    }
+
+    /// Keeps what the rule makes up for.
+    fn thin(mut self, rule: &TimesRule) -> Arrears {
+        let kept = match rule.missed {
+            Missed::All => return self,
+            Missed::Skip => 0,
+            // A due time that is on time runs for those before it, too.
+            Missed::Once => usize::from(self.on_time.is_empty()),
+        };
+        let drop = self.made_up.len().saturating_sub(kept);
+        for nominal in self.made_up.drain(..drop).collect::<Vec<_>>() {
+            self.add_gone(nominal);
+        }
+        self
+    }
+}
+
+/// What becomes of one due time.
+enum Settled {
+    Run { state: TickState, why: Arc<str>, due: Timestamp },
+    Nothing { state: TickState, why: Arc<str> },
+}
+
+fn one(
+    runs: &Runs<'_>,
+    rule: &TimesRule,
+    times: &Times,
+    nominal: Timestamp,
+    is_made_up: bool,
+    open: usize,
+    draft: &mut Draft,
+) -> Settled {
+    let facts = runs.case.facts;
+    match held(runs, true, draft) {
+        None => {}
+        Some(reason @ Reason::NeedsConsent { .. }) => {
+            return Settled::Nothing { state: TickState::Held, why: reason.to_string().into() };
+        }
+        Some(reason) => return Settled::Nothing { state: TickState::Skipped, why: reason.to_string().into() },
+    }
+    if let Some(why) = no_room(runs, rule, open) {
+        return Settled::Nothing { state: TickState::Skipped, why };
+    }
+    // Catching up is spread, so that a hundred jobs do not start together when a machine comes back.
+    let start = if is_made_up { facts.now.wall.after(times.spread) } else { nominal.after(times.offset) };
+    let at = start.max(facts.now.wall);
+    match quiet_until(times, at) {
+        Some((until, name)) if !facts.is_off(Mutant::IgnoreQuiet) => {
+            let span = crate::engine::time::utc(until);
+            match rule.on_quiet {
+                OnQuiet::Skip => Settled::Nothing {
+                    state: TickState::Skipped,
+                    why: format!("quiet hours {name} until {span}").into(),
+                },
+                OnQuiet::Defer => Settled::Run {
+                    state: TickState::Deferred,
+                    why: format!("until {span}, by quiet hours {name}").into(),
+                    due: until.after(times.spread),
+                },
+            }
+        }
+        Some(_) | None if is_made_up => {
+            Settled::Run { state: TickState::Fired, why: "late: made up for".into(), due: start }
+        }
+        Some(_) | None => Settled::Run { state: TickState::Fired, why: "on time".into(), due: start },
+    }
+}
+
+/// Why the runs that are not over leave no room for another.
+fn no_room(runs: &Runs<'_>, rule: &TimesRule, open: usize) -> Option<Arc<str>> {
+    if runs.case.facts.is_off(Mutant::IgnoreOverlap) {
+        return None;
+    }
+    let count = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+    let oldest = || runs.book.runs.keys().next().map_or_else(|| "an earlier one".to_owned(), ToString::to_string);
+    if rule.is_once && open > 0 {
+        return Some(format!("the one run it has is not over: {}", oldest()).into());
+    }
+    match runs.rule.overlap {
+        Overlap::Skip if open > 0 => Some(format!("the run {} is not over (overlap: skip)", oldest()).into()),
+        Overlap::Queue(limit) if open > count(limit) => {
+            Some(format!("{limit} already wait behind the run {} (overlap: queue)", oldest()).into())
+        }
+        Overlap::Allow(limit) if open >= count(limit) => Some(format!("{open} runs at once already (atOnce)").into()),
+        Overlap::Skip | Overlap::Queue(_) | Overlap::Allow(_) | Overlap::Replace => None,
+    }
+}
