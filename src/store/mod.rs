@@ -6,15 +6,25 @@
 //! The surprise: one thread owns the only connection that writes and puts all that waits into one transaction, so a
 //! burst of a thousand facts costs a few commits; readers never wait for it, and need no controller.
 
+mod columns;
+mod prune;
+pub mod reader;
 pub mod rows;
+pub mod schema;
+pub mod sqlite;
+mod statements;
 pub mod trouble;
 pub mod write;
+pub mod writer;
 
 use std::time::Duration;
 
+pub use reader::Reader;
 pub use rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, RunRow, TickRow};
+pub use sqlite::Sqlite;
 pub use trouble::Trouble;
 pub use write::{Answer, Finish, Keep, Pruned, Reply, ResultSource, Retention, Write};
+pub use writer::{Counts, Writer};
 
 use crate::engine::{Cause, ObjectRef, Timestamp};
 
@@ -29,7 +39,7 @@ pub const PARAMS_MAX: usize = 256 << 10;
 /// How many events are kept unless somebody says otherwise.
 pub const EVENTS_MAX: u32 = 10_000;
 /// How many requests may wait.
-pub const QUEUE_MAX: usize = 16_384;
+pub const QUEUE_MAX: usize = 8_192;
 /// How many requests are written in one transaction at most.
 pub const BATCH_MAX: usize = 1_000;
 /// How long the writer waits for somebody else's transaction.

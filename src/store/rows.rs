@@ -34,6 +34,8 @@ pub struct RunRow {
     pub base_attempts: u32,
     /// Who asked for its end.
     pub cancel: Option<Arc<str>>,
+    /// Who had it reopened last.
+    pub reopened: Option<Arc<str>>,
     /// Parameters that somebody gave: JSON, [`PARAMS_MAX`](super::PARAMS_MAX) bytes at most.
     pub params: Option<Arc<str>>,
     /// The generation of the object's work.

@@ -13,7 +13,7 @@ use rusqlite::ErrorCode;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// The disk is full, read-only, or does not answer.
-    #[error("{path}: the disk does not take it: {why}\n  help: check that the disk is there, writable and not full")]
+    #[error("{path}: the disk says no: {why}\n  help: check that the disk is there, writable and not full")]
     Disk {
         /// The database.
         path: PathBuf,

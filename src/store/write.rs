@@ -51,7 +51,8 @@ pub enum Write {
         /// Who asks.
         by: Arc<str>,
     },
-    /// A person wants a run that is over to be tried again: it is open once more, and attempts so far are forgiven.
+    /// A person wants a run that is over to be tried again: it is open once more, and attempts so far are forgiven. The
+    /// same holds for its steps that did not end `ok`.
     Reopen {
         /// Which object.
         object: ObjectRef,
@@ -61,7 +62,12 @@ pub enum Write {
         by: Arc<str>,
     },
     /// Things that happened. They are for people: in trouble they are dropped and counted.
-    Events(Vec<EventRow>),
+    Events {
+        /// What happened, oldest first.
+        events: Vec<EventRow>,
+        /// So many are kept in all; the oldest go.
+        kept: u32,
+    },
     /// One slice of what is too old or too much is removed.
     Prune(Box<Retention>),
 }
@@ -140,6 +146,8 @@ pub struct Keep {
 pub struct Retention {
     /// What age is counted from.
     pub now: Timestamp,
+    /// Where the slice before this one stopped: [`Pruned::next`].
+    pub from: Option<ObjectRef>,
     /// The objects that exist; of each the last run of every origin is kept for ever. None when that is not known:
     /// then it is kept of all.
     pub present: Option<BTreeSet<ObjectRef>>,
@@ -160,6 +168,7 @@ impl Retention {
         let age = Duration::from_secs(90 * 86_400);
         Retention {
             now,
+            from: None,
             present,
             events: super::EVENTS_MAX,
             ticks: Keep { count: 1_000, age },
@@ -178,8 +187,8 @@ pub struct Pruned {
     pub ticks: u64,
     /// So many events.
     pub events: u64,
-    /// There may be more: ask again.
-    pub more: bool,
+    /// There is more: ask again from here.
+    pub next: Option<ObjectRef>,
 }
 
 /// Hears what became of a request, on the writer's thread; or at once, on the caller's, when it was never queued.

@@ -1,0 +1,128 @@
+//! What is too old or too much goes, a slice at a time.
+//!
+//! In: what is to be kept. Out: the names of the runs that went, so that their logs and records can follow.
+//! Not here: when that is done. The surprise: the last run of each origin stays while its object exists, however old:
+//! it is what tells a Job that its generation is done.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use super::columns::{millis, nanos, odd};
+use super::sqlite::Sqlite;
+use super::write::{Keep, Pruned, Retention};
+use super::{BUSY_MAX, statements};
+use crate::engine::{Cause, ObjectRef, Timestamp};
+
+/// The most rows of one table that a slice removes from one object.
+const ROWS_MAX: usize = 500;
+/// The most objects that a slice looks at.
+const OBJECTS_MAX: usize = 100;
+/// The most pages that are given back to the disk after a slice; 4 KiB each.
+const PAGES_MAX: u32 = 500;
+
+/// Removes what one slice may.
+pub(super) fn slice(store: &Sqlite, retention: &Retention) -> rusqlite::Result<Pruned> {
+    let mut pruned = Pruned::default();
+    let mut at = retention.from.clone();
+    for _ in 0..OBJECTS_MAX {
+        let Some(object) = next(store, at.as_ref())? else {
+            pruned.events = events(store, retention.events, 2 * ROWS_MAX)?;
+            return Ok(pruned);
+        };
+        let rows = of_object(store, retention, &object, &mut pruned)?;
+        if rows >= ROWS_MAX {
+            // It has more: the next slice begins with it again.
+            break;
+        }
+        at = Some(object);
+        if pruned.runs.len() >= ROWS_MAX {
+            break;
+        }
+    }
+    pruned.next = at;
+    Ok(pruned)
+}
+
+fn next(store: &Sqlite, after: Option<&ObjectRef>) -> rusqlite::Result<Option<ObjectRef>> {
+    let mut statement = store.connection.prepare_cached(statements::NEXT_OBJECT)?;
+    let after = after.map_or("", ObjectRef::as_str);
+    let name: Option<String> = statement.query_row(params![after], |row| row.get(0))?;
+    let parsed = name.map(|name| name.parse());
+    parsed.transpose().map_err(|error| odd("object", error))
+}
+
+/// The most rows of one table that went.
+fn of_object(
+    store: &Sqlite,
+    retention: &Retention,
+    object: &ObjectRef,
+    pruned: &mut Pruned,
+) -> rusqlite::Result<usize> {
+    let is_present = retention.present.as_ref().is_none_or(|present| present.contains(object));
+    let kept = u32::from(is_present);
+    let limit = nanos(ROWS_MAX as u64);
+    let Keep { count, age } = retention.ticks;
+    let since = before(retention.now, age);
+    let ticks = store.execute(statements::PRUNE_TICKS, params![object.as_str(), count, since, kept, limit])?;
+    pruned.ticks = pruned.ticks.saturating_add(ticks as u64);
+    let Keep { count, age } = retention.overrides.get(object).copied().unwrap_or(retention.runs);
+    let since = before(retention.now, age);
+    let old = causes(store, statements::OLD_RUNS, params![object.as_str(), count, since, kept, limit])?;
+    remove(store, object, &old, pruned)?;
+    // The steps of those that went, and then the steps of these.
+    let steps = causes(store, statements::ORPHANS, params![object.as_str(), limit])?;
+    remove(store, object, &steps, pruned)?;
+    if !is_present {
+        store.execute(statements::PRUNE_CURSOR, params![object.as_str(), since])?;
+    }
+    // Steps have steps: while any went, there may be others.
+    let has_steps = !steps.is_empty();
+    Ok(if has_steps { ROWS_MAX } else { ticks.max(old.len()) })
+}
+
+fn causes(store: &Sqlite, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<Vec<Cause>> {
+    let mut statement = store.connection.prepare_cached(sql)?;
+    let names = statement.query_map(values, |row| row.get::<_, String>(0))?;
+    names.map(|name| name?.parse().map_err(|error| odd("cause", error))).collect()
+}
+
+/// Attempts go with their run.
+fn remove(store: &Sqlite, object: &ObjectRef, causes: &[Cause], pruned: &mut Pruned) -> rusqlite::Result<()> {
+    for cause in causes {
+        store.execute(statements::DELETE_RUN, params![object.as_str(), cause.to_string()])?;
+        pruned.runs.push((object.clone(), cause.clone()));
+    }
+    Ok(())
+}
+
+/// Removes events until `kept` are left, `limit` of them at most.
+pub(super) fn events(store: &Sqlite, kept: u32, limit: usize) -> rusqlite::Result<u64> {
+    let last: i64 = store.connection.prepare_cached(statements::LAST_EVENT)?.query_row([], |row| row.get(0))?;
+    // One stays, or its number would be given again.
+    let upto = last.saturating_sub(i64::from(kept.max(1)));
+    let count = store.execute(statements::PRUNE_EVENTS, params![upto, nanos(limit as u64)])?;
+    Ok(count as u64)
+}
+
+fn before(now: Timestamp, age: Duration) -> i64 {
+    millis(now).saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Gives free pages back to the disk, and cuts the log when no reader is in the way. Whatever fails here is tried again
+/// after the next slice.
+pub(super) fn shrink(connection: &Connection) {
+    // Readers are not waited for: their turn is short, and so is ours.
+    _ = connection.busy_timeout(Duration::ZERO);
+    _ = walk(connection, &format!("pragma incremental_vacuum({PAGES_MAX})"));
+    _ = walk(connection, "pragma wal_checkpoint(truncate)");
+    _ = connection.busy_timeout(BUSY_MAX);
+}
+
+/// Runs a statement to its end: one step of the first of them gives back one page.
+fn walk(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}

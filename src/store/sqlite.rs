@@ -1,0 +1,297 @@
+//! Writing to SQLite.
+//!
+//! In: a batch of requests. Out: one transaction, and an answer for each. Not here: who waits for the answers.
+//! The surprise: each request is a savepoint of its own. One that the database refuses is undone alone; trouble with the
+//! disk undoes them all, and none of them is half written.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::columns::{cut, cut_text, millis, nanos, written};
+use super::rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, RunRow, TickRow};
+use super::write::{Finish, Reply, ResultSource, Write};
+use super::{DATA_MAX, Durable, RESULT_MAX, TEXT_MAX, Trouble, columns, prune, schema, statements};
+use crate::engine::{Cause, ObjectRef};
+
+/// The largest type or subject of an event, in bytes; the rest is cut.
+const WORD_MAX: usize = 256;
+
+/// The one connection that writes.
+#[derive(Debug)]
+pub struct Sqlite {
+    pub(super) connection: Connection,
+    path: PathBuf,
+}
+
+impl Sqlite {
+    /// Opens the database, and makes it when there is none; `is_checked` reads it whole first, for two seconds at most.
+    ///
+    /// # Errors
+    /// When the disk does not take it, or the file is not a store of this or an earlier version.
+    pub fn open(path: &Path, is_checked: bool) -> Result<Sqlite, Trouble> {
+        schema::open(path, is_checked).map(|connection| Sqlite { connection, path: path.to_path_buf() })
+    }
+
+    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
+        Trouble::of(&self.path, error)
+    }
+
+    fn batch(&self, batch: Vec<Write>) -> Result<Vec<Result<Reply, Trouble>>, Trouble> {
+        let run = |sql: &str| self.connection.execute_batch(sql).map_err(|error| self.trouble(&error));
+        run("begin immediate")?;
+        let mut answers = Vec::with_capacity(batch.len());
+        for write in batch {
+            run("savepoint request")?;
+            let answer = self.request(write).map_err(|error| self.trouble(&error));
+            match answer {
+                Err(trouble) if !trouble.is_of_one() => return Err(trouble),
+                Err(_) => run("rollback to request")?,
+                Ok(_) => {}
+            }
+            run("release request")?;
+            answers.push(answer);
+        }
+        run("commit")?;
+        Ok(answers)
+    }
+
+    fn request(&self, write: Write) -> rusqlite::Result<Reply> {
+        match write {
+            Write::Open => Ok(Reply::Done),
+            Write::Register(cursor) => self.cursor(Some(&cursor)),
+            Write::Note { ticks, cursor } => {
+                let mut is_new = ticks.is_empty();
+                for tick in &ticks {
+                    is_new |= self.tick(tick)?;
+                }
+                self.cursor(cursor.as_ref())?;
+                Ok(if is_new { Reply::Done } else { Reply::Already(None) })
+            }
+            Write::Fire { tick, run, cursor } => self.fire(tick.as_ref(), &run, cursor.as_ref()),
+            Write::Attempt(attempt) => self.attempt(&attempt),
+            Write::Finish(finish) => self.finish(*finish),
+            Write::Cancel { object, cause, by } => {
+                let by = cut(&by, WORD_MAX);
+                let changed = self.execute(statements::CANCEL_RUN, params![by, object.as_str(), cause.to_string()])?;
+                self.changed(changed, &object, &cause)
+            }
+            Write::Reopen { object, cause, by } => {
+                let (by, name) = (cut(&by, WORD_MAX), cause.to_string());
+                let changed = self.execute(statements::REOPEN_RUN, params![by, object.as_str(), name])?;
+                if changed > 0 {
+                    self.execute(statements::REOPEN_STEPS, params![by, object.as_str(), name])?;
+                }
+                self.changed(changed, &object, &cause)
+            }
+            Write::Events { events, kept } => self.events(&events, kept),
+            Write::Prune(retention) => prune::slice(self, &retention).map(Reply::Pruned),
+        }
+    }
+
+    pub(super) fn execute(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached(sql)?.execute(values)
+    }
+
+    fn run(&self, object: &ObjectRef, cause: &Cause) -> rusqlite::Result<Option<RunRow>> {
+        let mut statement = self.connection.prepare_cached(statements::RUN)?;
+        statement.query_row(params![object.as_str(), cause.to_string()], columns::run).optional()
+    }
+
+    /// The answer to a change of one run, by the number of rows it changed.
+    fn changed(&self, count: usize, object: &ObjectRef, cause: &Cause) -> rusqlite::Result<Reply> {
+        if count > 0 {
+            return Ok(Reply::Done);
+        }
+        Ok(self.run(object, cause)?.map_or(Reply::Unknown, |run| Reply::Already(Some(Box::new(run)))))
+    }
+
+    fn cursor(&self, cursor: Option<&CursorRow>) -> rusqlite::Result<Reply> {
+        let Some(cursor) = cursor else { return Ok(Reply::Done) };
+        self.execute(
+            statements::UPSERT_CURSOR,
+            params![
+                cursor.object.as_str(),
+                cursor.uid,
+                cursor.key,
+                millis(cursor.since),
+                millis(cursor.at),
+                nanos(cursor.set_wall.nanos()),
+                nanos(cursor.set_boot.nanos()),
+                cursor.boot_id.as_str(),
+            ],
+        )?;
+        Ok(Reply::Done)
+    }
+
+    /// True when this is what is decided about the due time now.
+    fn tick(&self, tick: &TickRow) -> rusqlite::Result<bool> {
+        let changed = self.execute(
+            statements::UPSERT_TICK,
+            params![
+                tick.object.as_str(),
+                millis(tick.nominal),
+                tick.uid,
+                tick.to.map(millis),
+                nanos(tick.count),
+                tick.state,
+                cut_text(tick.reason.as_ref()),
+                millis(tick.at),
+                tick.cause.as_ref().map(Cause::to_string),
+            ],
+        )?;
+        Ok(changed > 0)
+    }
+
+    fn fire(&self, tick: Option<&TickRow>, run: &RunRow, cursor: Option<&CursorRow>) -> rusqlite::Result<Reply> {
+        let is_due = tick.map(|tick| self.tick(tick)).transpose()?.unwrap_or(true);
+        let is_fired = is_due && self.insert(run, run.end.as_ref())?;
+        self.cursor(cursor)?;
+        self.changed(usize::from(is_fired), &run.object, &run.cause).map(|reply| match reply {
+            // Decided otherwise, or fired so long ago that its run has been forgotten.
+            Reply::Unknown => Reply::Already(None),
+            reply => reply,
+        })
+    }
+
+    fn insert(&self, run: &RunRow, end: Option<&EndRow>) -> rusqlite::Result<bool> {
+        let (code, signal) = exit(end.and_then(|end| end.exit));
+        let (nominal, by) = match &run.origin {
+            OriginRow::Tick(nominal) => (Some(millis(*nominal)), None),
+            OriginRow::Person(by) => (None, Some(cut(by, WORD_MAX))),
+            OriginRow::Generation | OriginRow::Step => (None, None),
+        };
+        let changed = self.execute(
+            statements::INSERT_RUN,
+            params![
+                run.object.as_str(),
+                run.cause.to_string(),
+                run.uid,
+                run.parent.as_ref().map(Cause::to_string),
+                run.origin.word(),
+                by,
+                nominal,
+                millis(run.due),
+                millis(run.created),
+                run.started.map(millis),
+                end.map(|end| millis(end.ended)),
+                if end.is_some() { "final" } else { "open" },
+                end.map(|end| &end.outcome),
+                end.and_then(|end| cut_text(end.reason.as_ref())),
+                run.attempts,
+                run.base_attempts,
+                run.cancel,
+                run.reopened,
+                run.params,
+                end.and_then(|end| end.result.as_ref()).map(|text| cut(text, RESULT_MAX)),
+                code,
+                signal,
+                nanos(run.generation),
+            ],
+        )?;
+        Ok(changed > 0)
+    }
+
+    fn attempt(&self, attempt: &AttemptRow) -> rusqlite::Result<Reply> {
+        if self.run(&attempt.object, &attempt.cause)?.is_none() {
+            return Ok(Reply::Unknown);
+        }
+        let cause = attempt.cause.to_string();
+        let started = attempt.started.map(millis);
+        self.execute(
+            statements::UPSERT_ATTEMPT,
+            params![
+                attempt.object.as_str(),
+                cause,
+                attempt.number,
+                started,
+                attempt.ended.map(millis),
+                cut_text(attempt.exit.as_ref())
+            ],
+        )?;
+        self.execute(statements::TRY_RUN, params![attempt.number, started, attempt.object.as_str(), cause])?;
+        Ok(Reply::Done)
+    }
+
+    fn finish(&self, finish: Finish) -> rusqlite::Result<Reply> {
+        let Finish { object, cause, outcome, reason, started, ended, attempts, exit: how, result, tries, otherwise } =
+            finish;
+        let result = match result {
+            ResultSource::None => None,
+            ResultSource::Text(text) => Some(text),
+            ResultSource::Capture(capture) => capture().map(Into::into),
+        };
+        let end = EndRow { outcome, reason, ended, exit: how, result };
+        let (code, signal) = exit(end.exit);
+        let mut changed = self.execute(
+            statements::FINISH_RUN,
+            params![
+                end.outcome,
+                cut_text(end.reason.as_ref()),
+                started.map(millis),
+                millis(end.ended),
+                attempts,
+                end.result.as_ref().map(|text| cut(text, RESULT_MAX)),
+                code,
+                signal,
+                object.as_str(),
+                cause.to_string(),
+            ],
+        )?;
+        if changed == 0
+            && let Some(run) = otherwise
+        {
+            let started = started.or(run.started);
+            let run = RunRow { object: object.clone(), cause: cause.clone(), attempts, started, ..*run };
+            changed = usize::from(self.insert(&run, Some(&end))?);
+        }
+        if changed > 0 {
+            for attempt in tries {
+                self.attempt(&AttemptRow { object: object.clone(), cause: cause.clone(), ..attempt })?;
+            }
+        }
+        self.changed(changed, &object, &cause)
+    }
+
+    fn events(&self, events: &[EventRow], kept: u32) -> rusqlite::Result<Reply> {
+        for event in events {
+            let data = event.data.as_ref().filter(|data| data.len() <= DATA_MAX);
+            self.execute(
+                statements::INSERT_EVENT,
+                params![
+                    written(event.time),
+                    cut(&event.kind, WORD_MAX),
+                    cut(&event.subject, WORD_MAX),
+                    cut(&event.text, TEXT_MAX),
+                    data
+                ],
+            )?;
+        }
+        // The bound holds although nobody prunes: more can go than come.
+        prune::events(self, kept, events.len().saturating_mul(2).max(1))?;
+        Ok(Reply::Done)
+    }
+}
+
+fn exit(how: Option<ExitRow>) -> (Option<i32>, Option<i32>) {
+    match how {
+        Some(ExitRow::Code(code)) => (Some(code), None),
+        Some(ExitRow::Signal(signal)) => (None, Some(signal)),
+        None => (None, None),
+    }
+}
+
+impl Durable for Sqlite {
+    fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Result<Reply, Trouble>>, Trouble> {
+        let has_pruned = batch.iter().any(|write| matches!(write, Write::Prune(_)));
+        let answers = self.batch(batch);
+        if answers.is_err() && !self.connection.is_autocommit() {
+            // Some errors have ended the transaction already; what cannot be undone is not written either.
+            _ = self.connection.execute_batch("rollback");
+        }
+        if answers.is_ok() && has_pruned {
+            prune::shrink(&self.connection);
+        }
+        answers
+    }
+}

@@ -1,0 +1,126 @@
+//! The statements, in the SQL that larger databases speak too.
+//!
+//! In: nothing. Out: text. Not here: dialect, which stands in `schema` and in the names of transactions.
+//! The surprise: parameters are numbered `$1`, `$2`, … in the order in which they first occur, since one engine counts
+//! by number and the other by occurrence.
+
+pub(super) const INSERT_RUN: &str = "
+insert into runs (object, cause, uid, parent, origin, asked_by, nominal_ms, due_ms, created_ms, started_ms, ended_ms,
+    state, outcome, reason, attempts, base_attempts, cancelled_by, reopened_by, params, result, exit_code, exit_signal,
+    generation)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+on conflict (object, cause) do nothing";
+
+pub(super) const FINISH_RUN: &str = "
+update runs set state = 'final', outcome = $1, reason = $2, started_ms = coalesce($3, started_ms), ended_ms = $4,
+    attempts = $5, result = $6, exit_code = $7, exit_signal = $8
+where object = $9 and cause = $10 and state = 'open'";
+
+pub(super) const CANCEL_RUN: &str = "
+update runs set cancelled_by = $1 where object = $2 and cause = $3 and state = 'open' and cancelled_by is null";
+
+pub(super) const REOPEN_RUN: &str = "
+update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
+    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts
+where object = $2 and cause = $3 and state = 'final'";
+
+pub(super) const REOPEN_STEPS: &str = "
+update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
+    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts
+where object = $2 and state = 'final' and outcome <> 'ok' and cause in (
+    with recursive below (step) as (
+        select cause from runs where object = $2 and parent = $3
+        union
+        select runs.cause from runs join below on runs.parent = below.step where runs.object = $2
+    )
+    select step from below)";
+
+pub(super) const RUN: &str = "select * from runs where object = $1 and cause = $2";
+
+/// The first attempt since the run was made or reopened says when it began.
+pub(super) const TRY_RUN: &str = "
+update runs set attempts = case when attempts < $1 then $1 else attempts end, started_ms = coalesce(started_ms, $2)
+where object = $3 and cause = $4 and state = 'open'";
+
+pub(super) const UPSERT_ATTEMPT: &str = "
+insert into attempts (object, cause, number, started_ms, ended_ms, exit) values ($1, $2, $3, $4, $5, $6)
+on conflict (object, cause, number) do update set started_ms = coalesce(excluded.started_ms, attempts.started_ms),
+    ended_ms = coalesce(excluded.ended_ms, attempts.ended_ms), exit = coalesce(excluded.exit, attempts.exit)";
+
+/// What was decided about a due time stands; only a decision to wait is followed by another.
+pub(super) const UPSERT_TICK: &str = "
+insert into ticks (object, nominal_ms, uid, to_ms, count, state, reason, at_ms, cause)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+on conflict (object, nominal_ms) do update set uid = excluded.uid, to_ms = excluded.to_ms, count = excluded.count,
+    state = excluded.state, reason = excluded.reason, at_ms = excluded.at_ms, cause = excluded.cause
+where ticks.state in ('Deferred', 'Held')";
+
+pub(super) const UPSERT_CURSOR: &str = "
+insert into cursors (object, uid, key, since_ms, at_ms, set_wall_ns, set_boot_ns, boot_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (object) do update set uid = excluded.uid, key = excluded.key, since_ms = excluded.since_ms,
+    at_ms = excluded.at_ms, set_wall_ns = excluded.set_wall_ns, set_boot_ns = excluded.set_boot_ns,
+    boot_id = excluded.boot_id";
+
+pub(super) const INSERT_EVENT: &str =
+    "insert into events (time, type, subject, text, data) values ($1, $2, $3, $4, $5)";
+
+pub(super) const LAST_EVENT: &str = "select coalesce(max(id), 0) from events";
+
+/// Numbers grow by one, so the number of events and their span are the same.
+pub(super) const PRUNE_EVENTS: &str = "
+delete from events where id in (select id from events where id <= $1 order by id limit $2)";
+
+/// The next object after one, whatever it has.
+pub(super) const NEXT_OBJECT: &str = "
+select min(object) from (
+    select min(object) as object from runs where object > $1
+    union all select min(object) from ticks where object > $1
+    union all select min(object) from cursors where object > $1) as firsts";
+
+/// All but `$2` of the due times of an object, and those before `$3`; `$4` of them are kept in any case.
+pub(super) const PRUNE_TICKS: &str = "
+delete from ticks where object = $1 and nominal_ms in (
+    select nominal_ms from (
+        select nominal_ms, at_ms, row_number() over (order by nominal_ms desc) as rank from ticks where object = $1
+    ) as ranked
+    where (rank > $2 or at_ms < $3) and rank > $4 order by nominal_ms limit $5)";
+
+/// Runs that are over, not those with steps that are not; `$4` of each origin are kept in any case.
+pub(super) const OLD_RUNS: &str = "
+select cause from (
+    select cause, ended_ms, row_number() over (order by created_ms desc, cause desc) as rank,
+        row_number() over (partition by origin order by created_ms desc, cause desc) as of_origin
+    from runs where object = $1 and parent is null and state = 'final'
+) as ranked
+where (rank > $2 or ended_ms < $3) and of_origin > $4 and not exists (
+    select 1 from runs as step where step.object = $1 and step.parent = ranked.cause and step.state = 'open')
+order by rank desc limit $5";
+
+/// Steps whose run is gone.
+pub(super) const ORPHANS: &str = "
+select cause from runs as step where object = $1 and parent is not null and state = 'final' and not exists (
+    select 1 from runs as whole where whole.object = $1 and whole.cause = step.parent) limit $2";
+
+pub(super) const DELETE_RUN: &str = "delete from runs where object = $1 and cause = $2";
+
+pub(super) const PRUNE_CURSOR: &str = "delete from cursors where object = $1 and at_ms < $2";
+
+pub(super) const OPEN_RUNS: &str = "select * from runs where state = 'open' order by created_ms, object, cause";
+
+pub(super) const CURSORS: &str = "select * from cursors order by object";
+
+pub(super) const LAST_FINALS: &str = "
+select * from runs where state = 'final' and parent is null and (object, cause) in (
+    select object, cause from (
+        select object, cause, row_number() over (partition by object, origin order by created_ms desc, cause desc)
+            as rank
+        from runs where state = 'final' and parent is null
+    ) as ranked where rank = 1)
+order by object, created_ms, cause";
+
+pub(super) const STEPS: &str = "
+select * from runs where object = $1 and parent = $2 order by created_ms, cause limit $3";
+
+pub(super) const ATTEMPTS: &str = "
+select * from attempts where object = $1 and cause = $2 order by number limit $3";

@@ -1,0 +1,11 @@
+//! The durable store: what is answered is on the disk, once, whatever happens to the writer, the disk or the file.
+//!
+//! In: requests to a real database in a temporary folder. Out: rows, and the words of what went wrong.
+//! The surprise: the writer that is killed is this very test, executed again as a child.
+
+#[path = "store/books.rs"]
+mod books;
+#[path = "store/world.rs"]
+mod world;
+#[path = "store/writes.rs"]
+mod writes;
