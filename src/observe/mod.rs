@@ -19,8 +19,10 @@ pub mod table;
 pub mod tree;
 pub mod twins;
 pub mod usage;
+pub mod zones;
 
 pub use clock::Clock;
 pub use proc::ProcTable;
 pub use shims::{Look, look, look_at};
 pub use table::{Listing, Process, Table};
+pub use zones::Zones;

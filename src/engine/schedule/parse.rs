@@ -103,6 +103,7 @@ impl Expr {
         if text.len() > TEXT_MAX {
             return Err(whole.error("schedule", format!("is longer than {TEXT_MAX} bytes"), format!("write {FIVE}")));
         }
+        check_letters(text)?;
         let pieces = split(text);
         if let [only] = pieces.as_slice()
             && only.text.starts_with('@')
@@ -130,6 +131,22 @@ impl Expr {
         }
         let texts: Vec<&str> = pieces.iter().map(|piece| piece.text).collect();
         Ok(Expr { text: Arc::from(texts.join(" ")), sets })
+    }
+}
+
+/// Refuses what looks like a space and is none.
+fn check_letters(text: &str) -> Result<(), ExprError> {
+    let is_wrong = |c: char| (c.is_whitespace() || c.is_control()) && c != ' ' && c != '\t';
+    match text.char_indices().zip(1..).find(|((_, c), _)| is_wrong(*c)) {
+        Some(((_, c), column)) => {
+            let what = format!("is no space (character {:04X})", u32::from(c));
+            Err(Piece { text: "\u{fffd}", column }.error(
+                "schedule",
+                what,
+                "write spaces or tabs between fields, all in one line",
+            ))
+        }
+        None => Ok(()),
     }
 }
 
@@ -229,6 +246,9 @@ fn item(field: &Field, item: Piece<'_>) -> Result<u64, ExprError> {
         None => (item.text, None),
     };
     let range = Piece { text: range, column: item.column };
+    if range.text.is_empty() {
+        return Err(item.error(field.name, "has nothing before the slash", format!("write `*{}`", item.text)));
+    }
     let (from, to) = match (range.text.split_once('-'), range.text) {
         (_, "*") if field.max == 7 => (0, 6),
         (_, "*") => (field.min, field.max),
@@ -259,13 +279,13 @@ fn item(field: &Field, item: Piece<'_>) -> Result<u64, ExprError> {
 pub(super) fn long_steps(text: &str) -> Vec<String> {
     let fields = FIELDS.iter().zip(text.split(' '));
     let items = fields.flat_map(|(field, items)| items.split(',').map(move |item| (field, item)));
-    let is_long = |(field, text): &(&Field, &str)| {
-        text.contains('/') && item(field, Piece { text, column: 1 }).is_ok_and(|bits| bits.count_ones() == 1)
-    };
     let words = |(field, text): (&Field, &str)| {
-        format!("the step of `{text}` is longer than the range, so the {} has one value only", field.name)
+        let bits =
+            item(field, Piece { text, column: 1 }).ok().filter(|bits| text.contains('/') && bits.count_ones() == 1)?;
+        let only = bits.trailing_zeros();
+        Some(format!("the step of `{text}` is longer than its range, so that is {} {only} alone", field.name))
     };
-    items.filter(is_long).map(words).collect()
+    items.filter_map(words).collect()
 }
 
 /// The last number people count to.
@@ -283,8 +303,10 @@ fn ends(
     if first.text.is_empty() || second.text.is_empty() {
         let help = format!("write both ends: `{}-{}`", field.min, last(field));
         let is_negative = first.text.is_empty() && second.text.bytes().all(|byte| byte.is_ascii_digit());
-        let what = if is_negative && !second.text.is_empty() { "is negative" } else { "lacks an end" };
-        return Err(item.error(field.name, what, help));
+        return Err(match is_negative && !second.text.is_empty() {
+            true => item.error(field.name, "is negative", range_help(field)),
+            false => item.error(field.name, "lacks an end", help),
+        });
     }
     if first.text == "*" || second.text == "*" {
         let help = format!("write `*` alone, or two numbers: `{}-{}`", field.min, last(field));
@@ -297,14 +319,23 @@ fn ends(
     match to {
         0 if field.max == 7 && from > 0 => Ok((from, 7)),
         _ if from <= to => Ok((from, to)),
-        _ => Err(item.error(field.name, "runs backwards", format!("write `{}`", forwards(field, step, (from, to))))),
+        _ => {
+            let has_names = first.text.bytes().all(|byte| byte.is_ascii_alphabetic());
+            let help = format!("write `{}`", forwards(field, has_names, step, (from, to)));
+            Err(item.error(field.name, "runs backwards", help))
+        }
     }
 }
 
 /// What a range that runs backwards probably means.
-fn forwards(field: &Field, step: Option<&str>, (from, to): (u32, u32)) -> String {
-    let name = |number: u32| number.to_string();
-    let range = |from: u32, to: u32| if from == to { name(from) } else { format!("{from}-{to}") };
+fn forwards(field: &Field, has_names: bool, step: Option<&str>, (from, to): (u32, u32)) -> String {
+    let name = |number: u32| {
+        // Sunday has two numbers and one name.
+        let index = if number == 7 && field.max == 7 { 0 } else { number - field.min };
+        let name = usize::try_from(index).ok().and_then(|index| field.names.get(index)).filter(|_| has_names);
+        name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
+    };
+    let range = |from: u32, to: u32| if from == to { name(from) } else { format!("{}-{}", name(from), name(to)) };
     let width = step.and_then(|step| step.parse::<usize>().ok()).filter(|step| *step > 1);
     let first = if field.max == 7 && from == 7 { 0 } else { from };
     let Some(width) = width else {

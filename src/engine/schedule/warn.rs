@@ -9,7 +9,7 @@ use super::Schedule;
 use super::expr::{Expr, Sets};
 use super::next::Change;
 use super::parse::long_steps;
-use super::words::{days_of_month, weekdays};
+use super::words::{Days, days_of_month, weekdays};
 use super::zone::{Shift, Zone, seconds, wall};
 use crate::engine::time::Timestamp;
 
@@ -112,19 +112,23 @@ fn inside(expr: &Expr, shift: &Shift, zone: &Zone) -> Option<String> {
     })
 }
 
-/// The sentence about two restricted day fields.
+/// The sentence about two day fields.
 fn days(sets: &Sets) -> Option<String> {
-    if sets.every_day_of_month() || sets.every_weekday() {
-        return None;
-    }
     let (dates, weekdays) = (days_of_month(sets), weekdays(sets));
-    Some(match sets.is_either_day {
-        true if !sets.has_date() => {
-            format!("{dates} never comes in those months, so it runs on {weekdays} alone")
-        }
-        true => format!("it runs on {dates} AND on every {weekdays}, since both day fields are restricted"),
-        false => format!(
-            "it runs on {weekdays} only when that is {dates}, since a day field that begins with a star has to match as well"
+    match Days::of(sets) {
+        Days::All if sets.is_either_day => Some(
+            "it runs every day: both day fields are restricted, so either is enough, and one names every day"
+                .to_owned(),
         ),
-    })
+        Days::All | Days::Weekdays | Days::Dates => None,
+        Days::Either if !sets.has_date() => {
+            Some(format!("{dates} never comes in those months, so it runs on {weekdays} alone"))
+        }
+        Days::Either => {
+            Some(format!("it runs on {dates} AND on every {weekdays}, since both day fields are restricted"))
+        }
+        Days::Both => Some(format!(
+            "it runs on {weekdays} only when that is {dates}: where a day field begins with a star, both have to match"
+        )),
+    }
 }

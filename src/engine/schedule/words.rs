@@ -10,6 +10,8 @@ use crate::engine::time::Span;
 
 /// More times of day than this are told as minutes and hours.
 const TIMES_MAX: u32 = 8;
+/// From so many on, numbers with equal distances are not listed.
+const EVEN_MIN: u32 = 6;
 
 const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const MONTHS: [&str; 12] = [
@@ -43,31 +45,49 @@ impl Expr {
     #[must_use]
     pub fn words(&self) -> String {
         let sets = &self.sets;
-        let day = match (sets.every_day_of_month(), sets.every_weekday()) {
-            (true, true) => String::new(),
-            (true, false) => format!(" on {}", weekdays(sets)),
-            (false, true) => format!(" on {}", dates(sets)),
-            (false, false) if sets.is_either_day => format!(" on {} and on {}", dates(sets), weekdays(sets)),
-            (false, false) => format!(" on {} when that is {}", weekdays(sets), days_of_month(sets)),
+        let time = time(sets);
+        let days = Days::of(sets);
+        let day = match days {
+            // Without it, `at 03:00` would leave open when.
+            Days::All if time.starts_with("at ") && !time.contains("every") => " every day".to_owned(),
+            Days::All => String::new(),
+            Days::Weekdays => format!(" on {}", weekdays(sets)),
+            Days::Dates => format!(" on {}", dates(sets)),
+            Days::Either => format!(" on {} of the month and on every {}", days_of_month(sets), weekdays(sets)),
+            Days::Both => format!(" on {} when that is {}", weekdays(sets), days_of_month(sets)),
         };
-        let is_date = !sets.every_day_of_month() && (sets.every_weekday() || sets.is_either_day);
-        let month = match months(sets) {
-            Some(names) if is_date && sets.is_either_day => format!(", in {names}"),
-            Some(names) if !is_date => format!(" in {names}"),
-            Some(_) | None => String::new(),
+        let month = match (months(sets), days) {
+            (None, _) | (Some(_), Days::Dates) => String::new(),
+            (Some(names), Days::Either) => format!(", in {names}"),
+            (Some(names), Days::All | Days::Weekdays | Days::Both) => format!(" in {names}"),
         };
-        let is_daily = day.is_empty() && !sets.is_wildcard;
-        format!("{}{}{month}", time(sets), if is_daily { " every day" } else { &day })
+        format!("{time}{day}{month}")
     }
 }
 
-impl Sets {
-    pub(super) fn every_day_of_month(&self) -> bool {
-        self.days == all(1, 31)
-    }
+/// Which days are meant.
+#[derive(Clone, Copy)]
+pub(super) enum Days {
+    All,
+    Weekdays,
+    Dates,
+    /// A weekday or a date.
+    Either,
+    /// A weekday that is a date.
+    Both,
+}
 
-    pub(super) fn every_weekday(&self) -> bool {
-        self.weekdays == all(0, 6)
+impl Days {
+    pub(super) fn of(sets: &Sets) -> Days {
+        match (sets.days == all(1, 31), sets.weekdays == all(0, 6)) {
+            (true, true) => Days::All,
+            // One that names every day is enough.
+            (true, false) | (false, true) if sets.is_either_day => Days::All,
+            (true, false) => Days::Weekdays,
+            (false, true) => Days::Dates,
+            (false, false) if sets.is_either_day => Days::Either,
+            (false, false) => Days::Both,
+        }
     }
 }
 
@@ -106,6 +126,9 @@ fn time(sets: &Sets) -> String {
             format!("every {width} minutes from {from:02}:00 to {to:02}:{last_minute:02}")
         }
         _ if every_hour || step(hours, 24).is_some() => hourly(minutes, step(hours, 24)),
+        (_, Some((from, to))) if minutes.count_ones() == 1 && to - from > 1 => {
+            format!("every hour from {from:02}:{last_minute:02} to {to:02}:{last_minute:02}")
+        }
         _ if minutes.count_ones() * hours.count_ones() <= TIMES_MAX => {
             let times =
                 numbers(hours).flat_map(|hour| numbers(minutes).map(move |minute| format!("{hour:02}:{minute:02}")));
@@ -119,8 +142,6 @@ fn hourly(minutes: u64, width: Option<u32>) -> String {
     let hours = width.map_or("every hour".to_owned(), |width| format!("every {width} hours from 00:00"));
     match (minutes.count_ones(), numbers(minutes).next()) {
         (1, Some(0)) => format!("{hours}, on the hour").replace(" from 00:00, on the hour", " from 00:00"),
-        (1, Some(minute)) if width.is_none() => format!("{hours}, at minute {minute}"),
-        (1, Some(minute)) => format!("at minute {minute}, {hours}"),
         _ if width.is_none() => format!("at {} of {hours}", minutes_of(minutes)),
         _ => format!("at {}, {hours}", minutes_of(minutes)),
     }
@@ -154,7 +175,7 @@ pub(super) fn days_of_month(sets: &Sets) -> String {
 
 /// Days of the month with the months they are in: "the 1st of the month", "the 29th of February".
 fn dates(sets: &Sets) -> String {
-    match months(sets).filter(|_| !sets.is_either_day) {
+    match months(sets) {
         Some(names) => format!("{} of {names}", days_of_month(sets)),
         None => format!("{} of the month", days_of_month(sets)),
     }
@@ -180,8 +201,15 @@ fn ordinal(number: u32) -> String {
     format!("{number}{end}")
 }
 
-/// The numbers of a set in words, three and more in a row as "a to b".
+/// The numbers of a set in words, three and more in a row as "a to b", many with equal distances as such.
 fn runs(bits: u64, word: impl Fn(u32) -> String) -> String {
+    if let [first, second, third, .., last] = *numbers(bits).collect::<Vec<_>>()
+        && bits.count_ones() >= EVEN_MIN
+        && second - first > 1
+        && numbers(bits).zip(numbers(bits).skip(1)).all(|(low, high)| high - low == second - first)
+    {
+        return format!("{}, {}, {} and so on to {}", word(first), word(second), word(third), word(last));
+    }
     let mut parts = Vec::new();
     let mut rest = bits;
     while rest != 0 {
