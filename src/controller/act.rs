@@ -177,17 +177,3 @@ impl Core {
         }
     }
 }
-
-impl Core {
-    fn fire(&mut self, _: &InstanceId, _: &crate::engine::plan::Fire, _: &Now) -> bool {
-        false
-    }
-
-    fn write_note(&mut self, _: &InstanceId, _: &crate::engine::plan::Note, _: &Now) -> bool {
-        false
-    }
-
-    fn finish(&mut self, _: &InstanceId, _: &crate::engine::plan::Finish, _: &Now) -> bool {
-        false
-    }
-}

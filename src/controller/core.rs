@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::books::{Books, Settled};
 use super::health::Questions;
 use super::journal::Journal;
 use super::resolve::Resolver;
+use super::schedules::Schedules;
 use super::starts::Starts;
 use super::twins::Twins;
 use super::watch::Watch;
@@ -26,13 +28,13 @@ use crate::engine::converge::Facts;
 use crate::engine::desired::{Overrides, Pause};
 use crate::engine::plan::Reason;
 use crate::engine::{
-    Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, Sight, Sighting, audit,
-    reconcile,
+    Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, Sight, Sighting, Timestamp,
+    audit, reconcile,
 };
-use crate::execute::cgroup;
 use crate::execute::spawn::Starter;
+use crate::execute::{cgroup, limits};
 use crate::home::Home;
-use crate::observe::{Clock, ProcTable};
+use crate::observe::{Clock, ProcTable, machine};
 use crate::probe::Card;
 
 /// How often processes are listed although nothing has happened.
@@ -69,6 +71,8 @@ pub struct Core {
     pub(super) questions: Questions,
     pub(super) twins: Twins,
     pub(super) item_rules: super::items::Rules,
+    pub(super) books: Books,
+    pub(super) schedules: Schedules,
     /// Attempts that were asked to stop: if one is lost on the way, that is no crash.
     pub(super) ending: BTreeMap<InstanceId, u32>,
     /// Instances to look at again, with when and how often that was tried.
@@ -95,7 +99,12 @@ impl Core {
     ///
     /// # Errors
     /// When the desired state cannot be read, or `/proc` or epoll are not to be had.
-    pub fn new(home: Home, nofile_soft: u64, tell: UnboundedSender<Arc<Card>>) -> Result<Core, StoreError> {
+    pub fn new(
+        home: Home,
+        nofile_soft: u64,
+        tell: UnboundedSender<Arc<Card>>,
+        settle: UnboundedSender<Settled>,
+    ) -> Result<Core, StoreError> {
         let root = home.root().to_owned();
         let failed = |action, source: io::Error| StoreError::Io { path: root.clone(), action, source };
         let clock = Clock::new().map_err(|error| failed("read which boot this is", error))?;
@@ -112,6 +121,8 @@ impl Core {
         };
         let mut core = Core {
             journal: Journal::open(&home.events()),
+            books: Books::new(home.clone(), settle),
+            schedules: Schedules::new(&machine::id().unwrap_or_else(|| home.id().to_owned())),
             questions: Questions::new(home.clone(), tell),
             home,
             clock,
@@ -139,7 +150,9 @@ impl Core {
             looks: 0,
             is_news: true,
         };
+        core.observed.ledger.max_runs_default = limits::runs_default();
         core.look_everywhere();
+        core.follow_runs();
         core.keep_benefit();
         core.questions.choose(&core.desired);
         core.item_rules_changed();
@@ -166,6 +179,7 @@ impl Core {
                 self.questions.choose(&self.desired);
                 self.item_rules_changed();
                 self.rules_changed();
+                self.follow_runs();
                 crate::execute::limits::trim_memory();
             }
             // What ran before keeps running: the last good generation stays.
@@ -181,17 +195,19 @@ impl Core {
             self.look_again(&now);
             self.note_gone(&now);
             self.look_for_twins(&now);
+            self.look_after_books(&now);
             let plan = self.decide(&now);
             let is_more = self.act(&plan, &now);
             self.start_queued(&now);
             // Words come after deeds: a restart does not wait for a log line.
             self.report(&plan);
             let doubt = self.doubts.values().map(|(due, _)| *due).min();
-            wake_at = [plan.wake_at, doubt, self.starts.due(), self.twins_due(), Some(self.relist_at)]
-                .into_iter()
-                .flatten()
-                .min()
-                .unwrap_or(self.relist_at);
+            wake_at =
+                [plan.wake_at, doubt, self.starts.due(), self.twins_due(), self.books.due(), Some(self.relist_at)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .unwrap_or(self.relist_at);
             self.plan = plan;
             if !is_more {
                 break;
@@ -221,11 +237,17 @@ impl Core {
         plan
     }
 
+    /// The next due time, by the wall clock.
+    #[must_use]
+    pub fn wake_wall(&self) -> Option<Timestamp> {
+        self.plan.wake_wall
+    }
+
     /// True when nothing is under way and nothing is to be done.
     #[must_use]
     pub fn is_calm(&self) -> bool {
         let is_quiet = self.plan.decisions.iter().all(|decision| decision.action.is_none());
-        self.starts.is_empty() && is_quiet && !self.awaits_items()
+        self.starts.is_empty() && is_quiet && !self.awaits_items() && !self.books.is_writing()
     }
 
     /// Stops everything, without changing what is desired.

@@ -375,7 +375,7 @@ mod tests {
         let mut payload = Command::new("sleep").arg("1000").process_group(0).spawn().expect("it can be started");
         orphan(&home, &id, shim, payload.id());
         let (tell, _cards) = tokio::sync::mpsc::unbounded_channel();
-        let mut core = Core::new(home, 1024, tell).expect("it can look");
+        let mut core = Core::new(home, 1024, tell, tokio::sync::mpsc::unbounded_channel().0).expect("it can look");
         let phase = |core: &Core| match core.observed.sightings.get(&id).map(|s| s.sight.clone()) {
             Some(Sight::Seen(alive)) => Some((alive.phase, alive.tree.len())),
             Some(Sight::Absent | Sight::Unreadable { .. }) | None => None,

@@ -5,6 +5,7 @@
 //! once a minute it looks at what may have changed unnoticed.
 
 pub mod act;
+pub mod books;
 pub mod core;
 pub mod folders;
 pub mod health;
@@ -16,7 +17,10 @@ pub mod notify;
 pub mod report;
 pub mod request;
 pub mod resolve;
+pub mod rows;
 pub mod run;
+pub mod runs;
+pub mod schedules;
 pub mod starts;
 pub mod twins;
 pub mod wake;

@@ -16,6 +16,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use super::runs::Wish;
+use crate::engine::{InstanceId, ObjectRef};
+
 /// The longest request, in bytes.
 pub const LINE_MAX: u64 = 64 << 10;
 
@@ -35,7 +38,7 @@ pub struct Request {
 }
 
 /// What can be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     /// Are you there?
     Ping,
@@ -45,6 +48,13 @@ pub enum Ask {
     Health,
     /// What are instances made for?
     Items,
+    /// Begin, end or retry a run.
+    Run {
+        /// What is wished.
+        wish: Wish,
+        /// Who wishes it.
+        by: String,
+    },
     /// Read the desired state and the folders again.
     Reload,
     /// End; with `all`, stop everything first.
@@ -155,6 +165,10 @@ async fn answer(line: &[u8], requests: &mpsc::Sender<Request>) -> Reply {
         "controller.status" => Ask::Status,
         "controller.health" => Ask::Health,
         "controller.items" => Ask::Items,
+        "runs.start" | "runs.cancel" | "runs.retry" => match wish(&call.method, &call.params) {
+            Ok((wish, by)) => Ask::Run { wish, by },
+            Err(why) => return refused(id, -32602, &why),
+        },
         "controller.reload" => Ask::Reload,
         "controller.stop" => Ask::Stop { all: call.params.get("all").and_then(Value::as_bool).unwrap_or(false) },
         other => return refused(id, -32601, &format!("there is no method `{other}`")),
@@ -167,6 +181,25 @@ async fn answer(line: &[u8], requests: &mpsc::Sender<Request>) -> Reply {
         Ok(result) => Reply { jsonrpc: "2.0".to_owned(), id, result: Some(result), error: None },
         Err(_) => refused(id, -32000, "the controller is ending"),
     }
+}
+
+/// Reads what is asked of a run, and by whom.
+fn wish(method: &str, params: &Value) -> Result<(Wish, String), String> {
+    let text = |name: &str| params.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing"));
+    let object = || -> Result<ObjectRef, String> { text("object")?.parse().map_err(|e| format!("`object`: {e}")) };
+    let id = || -> Result<InstanceId, String> {
+        let cause = text("run")?.parse().map_err(|e| format!("`run`: {e}"))?;
+        Ok(InstanceId { object: object()?, cause })
+    };
+    let wish = match method {
+        "runs.cancel" => Wish::Cancel(id()?),
+        "runs.retry" => Wish::Retry(id()?),
+        _ => {
+            let params = params.get("params").cloned().unwrap_or_else(|| json!({}));
+            Wish::Start { object: object()?, params }
+        }
+    };
+    Ok((wish, params.get("by").and_then(Value::as_str).unwrap_or("somebody").to_owned()))
 }
 
 fn refused(id: Value, code: i32, message: &str) -> Reply {

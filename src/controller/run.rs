@@ -19,7 +19,8 @@ use super::items;
 use super::log;
 use super::report::{Status, replace, rfc3339};
 use super::request::{self, Ask, Request};
-use super::wake::Wake;
+use super::runs::Wish;
+use super::wake::{Alarm, Wake};
 use crate::desired::StoreError;
 use crate::engine::BootTime;
 use crate::home::{Home, HomeError};
@@ -152,7 +153,8 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     tokio::spawn(request::serve(socket, asking, places.clone()));
     let mut signals = Signals::new()?;
     let (telling, mut cards) = mpsc::unbounded_channel();
-    let core = Core::new(home.clone(), nofile_soft, telling)?;
+    let (settling, mut settled) = mpsc::unbounded_channel();
+    let core = Core::new(home.clone(), nofile_soft, telling, settling)?;
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
     let items = items::Worker::new(noting.clone());
@@ -161,6 +163,8 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let wake = Wake::new()?;
     let readable = readable::register(core.watch_fd()?)?;
     let due = readable::register(wake.fd()?)?;
+    let mut alarm = Alarm::new()?;
+    let rings = readable::register(alarm.fd()?)?;
     let (home, stop_answers) = (home.clone(), Vec::new());
     let mut life = Life { core, home, folders, items, status, wake, state_due: None, stop_answers, is_ending: false };
     tracing::info!(pid = life.status.pid, home = %life.home.root().display(), "controller started");
@@ -181,6 +185,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
             break;
         }
         life.wake.set(life.state_due.map_or(wake_at, |due| due.min(wake_at)))?;
+        alarm.set(life.core.wake_wall())?;
         let mut is_urgent = true;
         tokio::select! {
             ready = readable.readable() => {
@@ -191,6 +196,14 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
             ready = due.readable() => {
                 if let Ok(mut ready) = ready { ready.clear_ready(); }
                 life.wake.clear();
+            }
+            ready = rings.readable() => {
+                if let Ok(mut ready) = ready { ready.clear_ready(); }
+                alarm.clear();
+            }
+            Some(answer) = settled.recv() => {
+                life.core.settled(answer);
+                while let Ok(answer) = settled.try_recv() { life.core.settled(answer); }
             }
             Some(request) = asked.recv() => life.answer(request),
             Some(note) = notes.recv() => life.note(note),
@@ -314,6 +327,7 @@ impl Life {
             }
             Ask::Health => _ = answer.send(self.core.health()),
             Ask::Items => _ = answer.send(self.core.items_json()),
+            Ask::Run { wish, by } => self.wish(wish, &by, answer),
             Ask::Reload => {
                 self.refresh();
                 self.folders.look();
@@ -328,6 +342,21 @@ impl Life {
                 self.stop_answers.push(answer);
             }
         }
+    }
+
+    /// Passes a wish on; its answer comes when the store has it.
+    fn wish(&mut self, wish: Wish, by: &str, answer: oneshot::Sender<Value>) {
+        let (asker, hear) = oneshot::channel();
+        self.core.wish(wish, by, asker);
+        tokio::spawn(async move {
+            let said = match hear.await {
+                Ok(Ok(done)) => json!({ "success": true, "done": done }),
+                Ok(Err(refused)) => json!({ "success": false, "refused": refused }),
+                Err(_) => json!({ "success": false, "refused": { "error": "the controller is ending" } }),
+            };
+            // Whoever asked may have gone.
+            _ = answer.send(said);
+        });
     }
 
     fn note(&mut self, note: Note) {

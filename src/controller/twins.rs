@@ -248,7 +248,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("there is room");
         let home = Home::open(Some(&folder.path().join("home"))).expect("it can be made");
         let (telling, _cards) = tokio::sync::mpsc::unbounded_channel();
-        let mut core = Core::new(home, 1024, telling).expect("it can look");
+        let mut core = Core::new(home, 1024, telling, tokio::sync::mpsc::unbounded_channel().0).expect("it can look");
         let id: InstanceId = "service/w/0".parse().expect("a name");
         let file = folder.path().join("file").display().to_string();
         let pattern: Arc<str> = format!("^(?:tail\\x00-F\\x00{})$", file.replace('.', "\\.")).into();

@@ -18,6 +18,13 @@ pub fn raise_open_files() -> u64 {
     before
 }
 
+/// How many runs have processes at once where nobody says otherwise: four for each core, and eight at least.
+#[must_use]
+pub fn runs_default() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(cores.saturating_mul(4)).unwrap_or(u32::MAX).max(8)
+}
+
 /// Closes every descriptor above 2: what a caller forgot to close must not live on in services.
 pub fn close_inherited() {
     // SAFETY: called first thing in a process that has opened nothing yet, so no descriptor above 2 is owned by

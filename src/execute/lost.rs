@@ -37,7 +37,7 @@ pub fn declare(home: &Home, id: &InstanceId, number: u32, is_asked: bool, now: &
 }
 
 /// Takes the lock of an instance; `None` when somebody holds it.
-fn lock(folder: &Path) -> io::Result<Option<File>> {
+pub(super) fn lock(folder: &Path) -> io::Result<Option<File>> {
     let path = folder.join(LOCK_FILE);
     // Twice is enough: a lock file is unlinked only while held, and then by nobody who would do it again at once.
     for _ in 0..2 {

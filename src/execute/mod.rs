@@ -16,3 +16,4 @@ pub mod policy;
 pub mod reference;
 pub mod signal;
 pub mod spawn;
+pub mod sweep;

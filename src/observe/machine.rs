@@ -10,6 +10,14 @@ use rustix::fs::inotify;
 use rustix::fs::{Access, CWD, StatVfsMountFlags, accessat};
 use rustix::process::{PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
 
+/// The id of this machine, which stays the same over boots; none where nobody gave it one.
+#[must_use]
+pub fn id() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/machine-id").ok()?;
+    let id = text.trim();
+    (!id.is_empty() && id != "uninitialized").then(|| id.to_owned())
+}
+
 /// Whether a folder can be watched for changes just now.
 ///
 /// # Errors

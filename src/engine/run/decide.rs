@@ -35,12 +35,19 @@ type Seen<'a> = (&'a InstanceId, &'a Sighting);
 pub(in crate::engine) fn decide(runs: &Runs<'_>, group: &[Seen<'_>], draft: &mut Draft) {
     let start = draft.len();
     let facts = runs.case.facts;
+    match &facts.observed.ledger.trouble {
+        Some(why) => draft.push(facts, wait(runs.id(&Cause::schedule()), Reason::NoStore { why: why.clone() })),
+        None => arise(runs, draft),
+    }
+    for (cause, run) in &runs.book.runs {
+        decide_run(runs, cause, run, draft);
+    }
     if let Some(why) = &facts.observed.ledger.trouble {
-        draft.push(facts, wait(runs.id(&Cause::schedule()), Reason::NoStore { why: why.clone() }));
-    } else {
-        arise(runs, draft);
-        for (cause, run) in &runs.book.runs {
-            decide_run(runs, cause, run, draft);
+        // What is owed goes on, and what has ended is remembered when that is possible again.
+        for decision in draft.tail(start) {
+            if let Some(Action::Finish(_)) = &decision.action {
+                (decision.action, decision.because) = (None, Reason::NoStore { why: why.clone() });
+            }
         }
     }
     let is_decided = |draft: &mut Draft, id: &InstanceId| draft.tail(start).iter().any(|d| d.id == *id);

@@ -101,7 +101,10 @@ fn standing<'a>(runs: &'a Runs<'_>, rule: &TimesRule, draft: &mut Draft) -> Stan
     let Some(cursor) = known.or(runs.book.cursor.as_ref().filter(|_| facts.is_off(Mutant::KeepsOldCursor))) else {
         let is_off = facts.is_off(Mutant::FiresBeforeKnown);
         let since = if is_off { facts.now.wall.before(STEP_MAX) } else { facts.now.wall };
-        let cursor = Cursor { at: since, ..fresh(uid, key, facts.now.wall, facts.now) };
+        // The same schedule, switched off, paused or back again, is as old as it was.
+        let same = runs.book.cursor.as_ref().filter(|cursor| cursor.uid == uid && base(&cursor.key) == &*times.key);
+        let known_since = same.map_or(facts.now.wall, |cursor| cursor.since);
+        let cursor = Cursor { at: since, ..fresh(uid, key, known_since, facts.now) };
         return Standing::Act(Note { ticks: Vec::new(), cursor }, Reason::Registered);
     };
     if let Some(said) = stepped(cursor, facts.now) {
@@ -138,6 +141,11 @@ fn key(runs: &Runs<'_>, rule: &TimesRule, times: &Times) -> Arc<str> {
         (true, true) => format!("{}+paused", times.key).into(),
         (false, _) => format!("{}+off", times.key).into(),
     }
+}
+
+/// A key without what it says of being switched off or paused.
+fn base(key: &str) -> &str {
+    key.split('+').next().unwrap_or_default()
 }
 
 fn fresh(uid: Arc<str>, key: Arc<str>, since: Timestamp, now: &Now) -> Cursor {

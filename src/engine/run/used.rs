@@ -6,9 +6,12 @@
 
 use std::sync::Arc;
 
-use super::rule::{Builtin, Capability, Flow, Part, Risk, Target, Work};
+use serde_json::Value as Json;
+
+use super::params::{Params, merged};
+use super::rule::{Builtin, Capability, Flow, Part, Risk, RunRule, Target, Work};
 use crate::engine::converge::Facts;
-use crate::engine::desired::Spec;
+use crate::engine::desired::{Desired, Spec};
 use crate::engine::mutant::Mutant;
 use crate::engine::reason::Reason;
 
@@ -65,4 +68,19 @@ fn used<'a>(facts: &Facts<'a>, target: &Target) -> Result<Resolved<'a>, Arc<str>
     }
     let names: Vec<&str> = target.candidates.iter().map(|candidate| candidate.as_str()).collect();
     target.builtin.map(Resolved::Builtin).ok_or_else(|| format!("there is no {}", names.join(" and no ")).into())
+}
+
+/// What a run of this takes when somebody asks for one, and what it is given with these parameters.
+#[must_use]
+pub fn takes(desired: &Desired, rule: &RunRule, params: &Json) -> (Params, Json) {
+    let Work::Use { target, with } = &rule.work else { return (rule.params.clone(), params.clone()) };
+    let part = target.candidates.iter().find_map(|candidate| {
+        let Spec::Known(kind) = &desired.objects.get(candidate)?.spec else { return None };
+        match kind.part() {
+            Part::Capability(capability) => Some(capability.params.clone()),
+            Part::Workflow(flow) => Some(flow.params.clone()),
+            Part::None | Part::Quiet(_) | Part::Settings(_) => None,
+        }
+    });
+    (part.unwrap_or_else(Params::none), merged(with, params))
 }

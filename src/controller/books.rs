@@ -1,0 +1,463 @@
+//! Keeps the books: what the store remembers, as the engine reads it, and what is on its way there.
+//!
+//! In: entries of a plan, what people ask of runs, answers of the writer. Out: facts for the next pass.
+//! Not here: SQL, deciding. The surprise: an entry on its way is marked in the book, and what it is about is left alone
+//! until the disk has it; if the controller dies in between, its successor reads whatever the disk got.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use super::rows::{cursor_of, cursor_row, row_of, run_of, step_row, tick_row};
+use super::schedules::renew;
+use crate::engine::backoff::Exit;
+use crate::engine::observed::Refused;
+use crate::engine::plan::{Finish, Fire, Note};
+use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Outcome, Run, Step};
+use crate::engine::{BootTime, Cause, InstanceId, Now, ObjectRef, Timestamp};
+use crate::home::Home;
+use crate::store::reader::Reader;
+use crate::store::writer::Writer;
+use crate::store::{
+    self, Books as _, EndRow, ExitRow, OriginRow, Reply, ResultSource, RunRow, TickRow, Trouble, Write,
+};
+
+/// How long a store that failed is left alone.
+pub const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
+
+/// An answer of the writer, by the number of the entry.
+pub type Settled = (u64, Result<Reply, Trouble>);
+
+/// What people hear of what they asked for.
+pub type Asker = oneshot::Sender<Result<Json, Json>>;
+
+/// The books.
+#[derive(Debug)]
+pub struct Books {
+    home: Home,
+    writer: Option<Writer>,
+    tell: UnboundedSender<Settled>,
+    pending: BTreeMap<u64, Pending>,
+    next: u64,
+    /// Since when the store is in trouble.
+    trouble_at: Option<BootTime>,
+}
+
+/// An entry on its way to the disk.
+#[derive(Debug)]
+struct Pending {
+    object: ObjectRef,
+    entry: Entry,
+    asker: Option<(Asker, Json)>,
+}
+
+#[derive(Debug)]
+enum Entry {
+    Fire { cause: Cause, run: Box<Run>, cursor: Option<Cursor> },
+    Note { cause: Cause, cursor: Cursor },
+    Finish { cause: Cause, step_of: Option<Cause>, last: Final, output: Gave, is_tick: bool },
+    Cancel { cause: Cause, by: Arc<str> },
+    Reopen { cause: Cause },
+    Open,
+}
+
+/// What a step gave: read on the writer's thread, and wanted here, too.
+pub type Gave = Arc<Mutex<Option<String>>>;
+
+/// What has been settled, for whoever has to act on it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    /// Nothing but facts.
+    Facts,
+    /// This run is over, with all its steps.
+    Over(InstanceId),
+}
+
+impl Books {
+    /// Books of a home that have not been opened.
+    #[must_use]
+    pub fn new(home: Home, tell: UnboundedSender<Settled>) -> Books {
+        Books { home, writer: None, tell, pending: BTreeMap::new(), next: 1, trouble_at: None }
+    }
+
+    /// True once something had to be remembered.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// True while an entry is on its way.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// When a store in trouble is asked again.
+    #[must_use]
+    pub fn due(&self) -> Option<BootTime> {
+        self.trouble_at.map(|at| at.after(TROUBLE_AGAIN))
+    }
+
+    /// Reads what is remembered, and starts the writer.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or no thread is to be had; both may be tried again.
+    pub fn open(&mut self, ledger: &mut Ledger) -> Result<(), String> {
+        let path = self.home.store_db();
+        let reader = Reader::open(&path).map_err(|trouble| trouble.to_string())?;
+        let mut read = || -> Result<(), Trouble> {
+            for row in reader.last_finals()? {
+                note_final(ledger.books.entry(row.object.clone()).or_default(), &row);
+            }
+            for row in reader.cursors()? {
+                let object = row.object.clone();
+                ledger.books.entry(object).or_default().cursor = Some(cursor_of(row));
+            }
+            let mut steps = Vec::new();
+            for row in reader.open_runs()? {
+                if let OriginRow::Step = row.origin {
+                    continue;
+                }
+                steps.push((row.object.clone(), row.cause.clone()));
+                let book = ledger.books.entry(row.object.clone()).or_default();
+                book.runs.insert(row.cause.clone(), run_of(row));
+            }
+            for (object, cause) in steps {
+                for row in reader.steps(&object, &cause)? {
+                    note_step(ledger, &object, &cause, &row);
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|trouble| trouble.to_string())?;
+        for book in ledger.books.values_mut() {
+            book.is_spent = is_spent(book);
+            renew(book);
+        }
+        if self.writer.is_none() {
+            self.writer = Some(Writer::start(&path).map_err(|error: io::Error| error.to_string())?);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, write: Write, pending: Pending) {
+        let number = self.next;
+        self.next += 1;
+        self.pending.insert(number, pending);
+        let tell = self.tell.clone();
+        match &self.writer {
+            Some(writer) => writer.send(write, Box::new(move |answer| _ = tell.send((number, answer)))),
+            None => _ = tell.send((number, Err(Trouble::Closed))),
+        }
+    }
+
+    /// Remembers a run that is owed from now on.
+    pub fn fire(&mut self, ledger: &mut Ledger, id: &InstanceId, fire: &Fire, now: &Now) {
+        let run = Run {
+            uid: fire.uid.clone(),
+            origin: fire.run.origin.clone(),
+            due: fire.run.due,
+            created: now.wall,
+            forgiven: 0,
+            cancel: None,
+            params: Arc::new(Json::Object(serde_json::Map::new())),
+            steps: BTreeMap::new(),
+        };
+        let tick = fire.tick.as_ref().map(|tick| tick_row(id, &fire.uid, tick, now, true));
+        self.begin(ledger, id, run, tick, fire.cursor.clone(), None);
+    }
+
+    /// Remembers a run that somebody asks for; `asker` hears its name once it is remembered.
+    pub fn ask_for(&mut self, ledger: &mut Ledger, id: &InstanceId, run: Run, asker: Asker) {
+        self.begin(ledger, id, run, None, None, Some(asker));
+    }
+
+    fn begin(
+        &mut self,
+        ledger: &mut Ledger,
+        id: &InstanceId,
+        run: Run,
+        tick: Option<TickRow>,
+        cursor: Option<Cursor>,
+        asker: Option<Asker>,
+    ) {
+        let row = row_of(id, &run);
+        let said = serde_json::json!({ "object": id.object.as_str(), "run": id.cause.to_string() });
+        let write = Write::Fire {
+            tick,
+            run: Box::new(row),
+            cursor: cursor.as_ref().map(|cursor| cursor_row(&id.object, cursor)),
+        };
+        mark(ledger, &id.object, &id.cause);
+        let entry = Entry::Fire { cause: id.cause.clone(), run: Box::new(run), cursor };
+        self.send(write, Pending { object: id.object.clone(), entry, asker: asker.map(|asker| (asker, said)) });
+    }
+
+    /// Remembers what became of due times.
+    pub fn note(&mut self, ledger: &mut Ledger, id: &InstanceId, note: &Note, now: &Now) {
+        let ticks = note.ticks.iter().map(|tick| tick_row(id, &note.cursor.uid, tick, now, false)).collect();
+        let cursor = cursor_row(&id.object, &note.cursor);
+        let write = match note.ticks.is_empty() {
+            true => Write::Register(cursor),
+            false => Write::Note { ticks, cursor: Some(cursor) },
+        };
+        mark(ledger, &id.object, &id.cause);
+        let entry = Entry::Note { cause: id.cause.clone(), cursor: note.cursor.clone() };
+        self.send(write, Pending { object: id.object.clone(), entry, asker: None });
+    }
+
+    /// Remembers how a run or a step ended.
+    pub fn finish(
+        &mut self,
+        ledger: &mut Ledger,
+        id: &InstanceId,
+        finish: &Finish,
+        (result, output): (ResultSource, Gave),
+        now: &Now,
+    ) {
+        let book = ledger.books.entry(id.object.clone()).or_default();
+        let own = book.runs.get(finish.step_of.as_ref().unwrap_or(&id.cause));
+        let uid: Arc<str> = own.map_or_else(|| "".into(), |run| run.uid.clone());
+        let is_tick = own.is_some_and(|run| matches!(run.origin, Origin::Tick(_)));
+        let otherwise = finish.step_of.as_ref().map(|parent| Box::new(step_row(id, parent, &uid, finish, now)));
+        let exit = match &finish.exit {
+            Some(Exit::Code(code)) => Some(ExitRow::Code(*code)),
+            Some(Exit::Signal(signal)) => Some(ExitRow::Signal(*signal)),
+            Some(Exit::NotStarted(_) | Exit::Unhealthy(_) | Exit::Lost) | None => None,
+        };
+        let write = store::Finish {
+            object: id.object.clone(),
+            cause: id.cause.clone(),
+            outcome: finish.outcome.word().into(),
+            reason: Some(finish.why.clone()),
+            started: finish.started,
+            ended: now.wall,
+            attempts: finish.attempts,
+            exit,
+            result,
+            tries: Vec::new(),
+            otherwise,
+        };
+        let last = Final {
+            uid,
+            outcome: finish.outcome,
+            reason: finish.why.clone(),
+            ended: now.wall,
+            attempts: finish.attempts,
+        };
+        mark(ledger, &id.object, &id.cause);
+        let step_of = finish.step_of.clone();
+        let entry = Entry::Finish { cause: id.cause.clone(), step_of, last, output, is_tick };
+        self.send(Write::Finish(Box::new(write)), Pending { object: id.object.clone(), entry, asker: None });
+    }
+
+    /// Remembers that somebody wants the end of a run.
+    pub fn cancel(&mut self, id: &InstanceId, by: &Arc<str>, asker: Asker) {
+        let (object, cause) = (id.object.clone(), id.cause.clone());
+        let write = Write::Cancel { object: object.clone(), cause: cause.clone(), by: by.clone() };
+        let said = serde_json::json!({ "object": object.as_str(), "run": cause.to_string() });
+        let entry = Entry::Cancel { cause, by: by.clone() };
+        self.send(write, Pending { object, entry, asker: Some((asker, said)) });
+    }
+
+    /// Remembers that somebody wants another go at a run that is over.
+    pub fn reopen(&mut self, id: &InstanceId, by: &Arc<str>, asker: Asker) {
+        let (object, cause) = (id.object.clone(), id.cause.clone());
+        let write = Write::Reopen { object: object.clone(), cause: cause.clone(), by: by.clone() };
+        let said = serde_json::json!({ "object": object.as_str(), "run": cause.to_string() });
+        self.send(write, Pending { object, entry: Entry::Reopen { cause }, asker: Some((asker, said)) });
+    }
+
+    /// Asks a store in trouble whether it is well again.
+    pub fn try_again(&mut self, now: &Now) {
+        if self.due().is_some_and(|due| due <= now.boot) {
+            self.trouble_at = Some(now.boot);
+            let nobody = ObjectRef::new("store", "0");
+            if let Ok(object) = nobody {
+                self.send(Write::Open, Pending { object, entry: Entry::Open, asker: None });
+            }
+        }
+    }
+
+    /// Takes in an answer of the writer.
+    pub fn settled(&mut self, ledger: &mut Ledger, (number, answer): Settled, now: &Now) -> Option<News> {
+        let Pending { object, entry, asker } = self.pending.remove(&number)?;
+        let news = match answer {
+            Ok(reply) => {
+                self.trouble_at = None;
+                ledger.trouble = None;
+                let (news, said) = written(ledger, &object, entry, reply);
+                if let Some((asker, name)) = asker {
+                    _ = asker.send(said.map_or(Ok(name), |why| Err(plain(&why))));
+                }
+                news
+            }
+            Err(trouble) => {
+                let why: Arc<str> = trouble.to_string().lines().next().unwrap_or_default().into();
+                if is_lasting(&trouble) {
+                    self.trouble_at.get_or_insert(now.boot);
+                    ledger.trouble = Some(why.clone());
+                }
+                if let Some((asker, _)) = asker {
+                    _ = asker.send(Err(plain(&trouble.to_string())));
+                }
+                if let Some(book) = ledger.books.get_mut(&object) {
+                    unmark(book, &entry);
+                    book.refused = Some(Refused { at: now.boot, why });
+                }
+                News::Facts
+            }
+        };
+        Some(news)
+    }
+}
+
+/// An error in the shape that every surface has.
+fn plain(text: &str) -> Json {
+    serde_json::json!({ "error": text, "errors_by_field": {}, "suggestions": [] })
+}
+
+fn is_lasting(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Disk { .. }
+        | Trouble::Corrupt { .. }
+        | Trouble::Busy { .. }
+        | Trouble::Newer { .. }
+        | Trouble::ReadOnly { .. }
+        | Trouble::Closed => true,
+        Trouble::TooLarge { .. } | Trouble::Flooded { .. } | Trouble::Sql { .. } => false,
+    }
+}
+
+fn mark(ledger: &mut Ledger, object: &ObjectRef, cause: &Cause) {
+    ledger.books.entry(object.clone()).or_default().writing.insert(cause.clone());
+}
+
+fn unmark(book: &mut Book, entry: &Entry) {
+    match entry {
+        Entry::Fire { cause, .. } | Entry::Note { cause, .. } | Entry::Finish { cause, .. } => {
+            book.writing.remove(cause);
+        }
+        Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open => {}
+    }
+}
+
+/// Makes facts of an entry that the disk has. What went wrong with it, for whoever asked.
+fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) -> (News, Option<String>) {
+    if let Entry::Open = entry {
+        return (News::Facts, None);
+    }
+    let book = ledger.books.entry(object.clone()).or_default();
+    unmark(book, &entry);
+    book.refused = None;
+    match (entry, reply) {
+        (Entry::Fire { cause, run, cursor }, reply) => {
+            move_cursor(book, cursor);
+            match reply {
+                // Somebody was faster, or this was asked twice: what stands is what counts.
+                Reply::Already(row) => {
+                    if let Some(row) = row.filter(|row| row.end.is_none()) {
+                        book.runs.insert(cause, run_of(*row));
+                    }
+                }
+                Reply::Done | Reply::Unknown | Reply::Pruned(_) => _ = book.runs.insert(cause, *run),
+            }
+        }
+        (Entry::Note { cause: _, cursor }, _) => move_cursor(book, Some(cursor)),
+        (Entry::Finish { cause, step_of: Some(parent), last, output, .. }, _) => {
+            let step = cause.to_string().split('.').nth(1).map(Arc::<str>::from);
+            if let (Some(run), Some(step)) = (book.runs.get_mut(&parent), step) {
+                let text = output.lock().ok().and_then(|mut text| text.take());
+                let output = Arc::new(output_of(text.as_deref()));
+                run.steps.insert(step, Step { outcome: last.outcome, output });
+            }
+        }
+        (Entry::Finish { cause, step_of: None, last, is_tick, .. }, _) => {
+            book.runs.remove(&cause);
+            book.is_spent |= is_tick && last.attempts > 0;
+            book.last.retain(|other, _| is_generation(other) != is_generation(&cause));
+            book.last.insert(cause.clone(), last);
+            return (News::Over(InstanceId { object: object.clone(), cause }), None);
+        }
+        (Entry::Cancel { cause, by }, reply) => match (book.runs.get_mut(&cause), reply) {
+            (Some(run), Reply::Done | Reply::Already(_) | Reply::Pruned(_)) => _ = run.cancel.get_or_insert(by),
+            (_, _) => return (News::Facts, Some(format!("there is no run {object}/{cause} that is not over"))),
+        },
+        (Entry::Reopen { cause }, Reply::Already(Some(row))) => {
+            book.last.remove(&cause);
+            book.runs.insert(cause, run_of(*row));
+        }
+        (Entry::Reopen { cause }, _) => {
+            return (News::Facts, Some(format!("there is no run {object}/{cause} that is over")));
+        }
+        (Entry::Open, _) => {}
+    }
+    (News::Facts, None)
+}
+
+fn is_generation(cause: &Cause) -> bool {
+    matches!(cause, Cause::Slot(_))
+}
+
+fn move_cursor(book: &mut Book, cursor: Option<Cursor>) {
+    if let Some(cursor) = cursor {
+        let is_new = book.cursor.as_ref().is_none_or(|known| known.since != cursor.since);
+        book.cursor = Some(cursor);
+        book.is_spent &= !is_new;
+        renew(book);
+    }
+}
+
+fn is_spent(book: &Book) -> bool {
+    let since = book.cursor.as_ref().map(|cursor| (cursor.since, cursor.uid.clone()));
+    since.is_some_and(|(since, uid)| {
+        book.last.iter().any(|(cause, last)| {
+            !is_generation(cause) && is_tick(cause) && last.attempts > 0 && last.ended >= since && last.uid == uid
+        })
+    })
+}
+
+fn is_tick(cause: &Cause) -> bool {
+    matches!(cause, Cause::Named(text) if text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with("boot-"))
+}
+
+fn note_final(book: &mut Book, row: &RunRow) {
+    let Some(EndRow { outcome, reason, ended, .. }) = &row.end else { return };
+    let last = Final {
+        uid: row.uid.clone(),
+        outcome: Outcome::of_word(outcome),
+        reason: reason.clone().unwrap_or_default(),
+        ended: *ended,
+        attempts: row.attempts,
+    };
+    book.last.insert(row.cause.clone(), last);
+}
+
+fn note_step(ledger: &mut Ledger, object: &ObjectRef, parent: &Cause, row: &RunRow) {
+    let run = ledger.books.get_mut(object).and_then(|book| book.runs.get_mut(parent));
+    let step = row.cause.to_string().split('.').nth(1).map(Arc::<str>::from);
+    let (Some(run), Some(step), Some(end)) = (run, step, &row.end) else { return };
+    let output = output_of(end.result.as_deref());
+    run.steps.insert(step, Step { outcome: Outcome::of_word(&end.outcome), output: Arc::new(output) });
+}
+
+/// What a step gave: JSON where it is some, text otherwise.
+#[must_use]
+pub fn output_of(text: Option<&str>) -> Json {
+    let Some(text) = text else { return Json::Null };
+    serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim_end_matches('\n').to_owned()))
+}
+
+/// The name of a run that somebody asks for now.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn asked_cause(now: Timestamp) -> io::Result<Cause> {
+    let compact: String = crate::engine::time::utc(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    Ok(Cause::Named(format!("run-{compact}-{}", crate::home::random_hex(2)?).into()))
+}

@@ -1,0 +1,120 @@
+//! Rows of the store and facts of the engine, each from the other.
+//!
+//! In: either. Out: the other. Not here: when a row is written or read. The surprise: there are two of each because the
+//! engine never sees a store, and the store never sees a plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::engine::plan::{Finish, Tick};
+use crate::engine::run::{Cursor, Origin, Run};
+use crate::engine::{Cause, InstanceId, Now, ObjectRef};
+use crate::store::{CursorRow, OriginRow, RunRow, TickRow};
+
+pub(super) fn tick_row(id: &InstanceId, uid: &Arc<str>, tick: &Tick, now: &Now, has_run: bool) -> TickRow {
+    TickRow {
+        object: id.object.clone(),
+        uid: uid.clone(),
+        nominal: tick.nominal,
+        to: tick.to,
+        count: u64::from(tick.count),
+        state: tick.state.word().into(),
+        reason: Some(tick.why.clone()),
+        at: now.wall,
+        cause: has_run.then(|| id.cause.clone()),
+    }
+}
+
+pub(super) fn cursor_row(object: &ObjectRef, cursor: &Cursor) -> CursorRow {
+    CursorRow {
+        object: object.clone(),
+        uid: cursor.uid.clone(),
+        key: cursor.key.clone(),
+        since: cursor.since,
+        at: cursor.at,
+        set_wall: cursor.set_wall,
+        set_boot: cursor.set_boot,
+        boot_id: cursor.boot_id.clone(),
+    }
+}
+
+pub(super) fn cursor_of(row: CursorRow) -> Cursor {
+    Cursor {
+        uid: row.uid,
+        key: row.key,
+        since: row.since,
+        at: row.at,
+        set_wall: row.set_wall,
+        set_boot: row.set_boot,
+        boot_id: row.boot_id,
+    }
+}
+
+pub(super) fn row_of(id: &InstanceId, run: &Run) -> RunRow {
+    let (origin, generation) = match &run.origin {
+        Origin::Tick(nominal) => (OriginRow::Tick(*nominal), 0),
+        Origin::Generation(generation) => (OriginRow::Generation, *generation),
+        Origin::Person(by) => (OriginRow::Person(by.clone()), 0),
+    };
+    let has_params = run.params.as_object().is_some_and(|fields| !fields.is_empty());
+    RunRow {
+        object: id.object.clone(),
+        uid: run.uid.clone(),
+        cause: id.cause.clone(),
+        parent: None,
+        origin,
+        due: run.due,
+        created: run.created,
+        started: None,
+        attempts: 0,
+        base_attempts: run.forgiven,
+        cancel: run.cancel.clone(),
+        reopened: None,
+        params: has_params.then(|| run.params.to_string().into()),
+        generation,
+        end: None,
+    }
+}
+
+pub(super) fn step_row(id: &InstanceId, parent: &Cause, uid: &Arc<str>, finish: &Finish, now: &Now) -> RunRow {
+    let began = finish.started.unwrap_or(now.wall);
+    RunRow {
+        object: id.object.clone(),
+        uid: uid.clone(),
+        cause: id.cause.clone(),
+        parent: Some(parent.clone()),
+        origin: OriginRow::Step,
+        due: began,
+        created: began,
+        started: finish.started,
+        attempts: finish.attempts,
+        base_attempts: 0,
+        cancel: None,
+        reopened: None,
+        params: None,
+        generation: 0,
+        end: None,
+    }
+}
+
+pub(super) fn run_of(row: RunRow) -> Run {
+    let origin = match row.origin {
+        OriginRow::Tick(nominal) => Origin::Tick(nominal),
+        OriginRow::Generation => Origin::Generation(row.generation),
+        OriginRow::Person(by) => Origin::Person(by),
+        OriginRow::Step => Origin::Person("a workflow".into()),
+    };
+    let params = row.params.and_then(|text| serde_json::from_str(&text).ok());
+    Run {
+        uid: row.uid,
+        origin,
+        due: row.due,
+        created: row.created,
+        forgiven: row.base_attempts,
+        cancel: row.cancel,
+        params: Arc::new(params.unwrap_or_else(|| Json::Object(serde_json::Map::new()))),
+        steps: BTreeMap::new(),
+    }
+}

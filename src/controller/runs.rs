@@ -1,0 +1,251 @@
+//! Where work that ends meets the controller: its books are opened, its entries sent, its remains cleared away.
+//!
+//! In: entries of a plan, answers of the store, what people ask of runs. Out: a ledger that is up to date.
+//! Not here: the books themselves ([`super::books`]), due times ([`super::schedules`]).
+//! The surprise: a home that has no such work opens no store and pays for none.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::books::{Asker, Gave, News, Settled, asked_cause};
+use super::core::Core;
+use crate::engine::desired::Spec;
+use crate::engine::plan::{Finish, Fire, Note};
+use crate::engine::run::{Origin, Run, RunRule, Work};
+use crate::engine::{Cause, InstanceId, Now, ObjectRef, Sight};
+use crate::execute::sweep;
+use crate::store::ResultSource;
+
+/// What a person asks of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wish {
+    /// A run, now, with these parameters.
+    Start {
+        /// Of which object.
+        object: ObjectRef,
+        /// Parameters.
+        params: Json,
+    },
+    /// The end of a run.
+    Cancel(InstanceId),
+    /// Another go at a run that is over.
+    Retry(InstanceId),
+}
+
+impl Core {
+    /// Brings books and due times up to the present desired state.
+    pub(super) fn follow_runs(&mut self) {
+        let is_run = |object: &Arc<crate::engine::Object>| match &object.spec {
+            Spec::Known(kind) => kind.runs().is_some(),
+            Spec::Opaque { .. } => false,
+        };
+        let is_needed = self.desired.objects.values().any(is_run) || self.home.store_db().exists();
+        if !self.books.is_open() && is_needed {
+            match self.books.open(&mut self.observed.ledger) {
+                Ok(()) => {
+                    self.observed.ledger.trouble = None;
+                    self.clear_remains();
+                }
+                Err(why) => {
+                    self.tell_once(format!("what is remembered of runs cannot be read: {why}"));
+                    let line: Arc<str> = why.lines().next().unwrap_or_default().into();
+                    self.observed.ledger.trouble = Some(line);
+                }
+            }
+        }
+        self.schedules.follow(&self.desired, &mut self.observed.ledger);
+    }
+
+    /// Tries a store that failed again, and looks whether zones have changed.
+    pub(super) fn look_after_books(&mut self, now: &Now) {
+        if !self.books.is_open() && self.observed.ledger.trouble.is_some() {
+            self.follow_runs();
+        }
+        self.books.try_again(now);
+    }
+
+    /// Removes the records of runs whose end is remembered.
+    fn clear_remains(&mut self) {
+        let ledger = &self.observed.ledger;
+        let is_owed = |id: &InstanceId| {
+            let book = ledger.books.get(&id.object);
+            let cause = id.cause.parent().unwrap_or_else(|| id.cause.clone());
+            book.is_some_and(|book| book.runs.contains_key(&cause))
+        };
+        let is_of_run = |id: &InstanceId| match self.desired.objects.get(&id.object).map(|object| &object.spec) {
+            Some(Spec::Known(kind)) => kind.runs().is_some(),
+            Some(Spec::Opaque { .. }) => false,
+            None => ledger.books.contains_key(&id.object),
+        };
+        let over: Vec<InstanceId> = self.backoff.0.keys().filter(|id| is_of_run(id) && !is_owed(id)).cloned().collect();
+        for id in over {
+            self.clear(&id);
+        }
+    }
+
+    /// Removes what is left of an instance that is over.
+    fn clear(&mut self, id: &InstanceId) {
+        let is_there = |sight: &Sight<_>| !matches!(sight, Sight::Absent);
+        if self.observed.sightings.get(id).is_some_and(|sighting| is_there(&sighting.sight)) {
+            return;
+        }
+        match sweep::sweep(&self.home, id) {
+            Ok(true) => {
+                self.backoff.0.remove(id);
+                self.observed.sightings.remove(id);
+                self.doubts.remove(id);
+                self.ending.remove(id);
+            }
+            Ok(false) => {}
+            Err(error) => self.tell_once(format!("{id}: its records cannot be removed: {error}")),
+        }
+    }
+
+    pub(super) fn fire(&mut self, id: &InstanceId, fire: &Fire, now: &Now) -> bool {
+        self.books.fire(&mut self.observed.ledger, id, fire, now);
+        false
+    }
+
+    pub(super) fn write_note(&mut self, id: &InstanceId, note: &Note, now: &Now) -> bool {
+        self.books.note(&mut self.observed.ledger, id, note, now);
+        false
+    }
+
+    pub(super) fn finish(&mut self, id: &InstanceId, finish: &Finish, now: &Now) -> bool {
+        let gave = Gave::default();
+        let result = self.result_of(id, finish, &gave);
+        self.books.finish(&mut self.observed.ledger, id, finish, (result, gave), now);
+        false
+    }
+
+    /// Where the result of a run comes from: what it printed, where somebody may want to use that.
+    fn result_of(&self, id: &InstanceId, finish: &Finish, gave: &Gave) -> ResultSource {
+        if let Some(output) = &finish.output {
+            return ResultSource::Text(output.to_string().into());
+        }
+        let is_wanted = finish.step_of.is_some() || self.rule(&id.object).is_some_and(is_used);
+        if !is_wanted || finish.attempts == 0 {
+            return ResultSource::None;
+        }
+        _ = gave;
+        ResultSource::None
+    }
+
+    fn rule(&self, object: &ObjectRef) -> Option<&RunRule> {
+        match &self.desired.objects.get(object)?.spec {
+            Spec::Known(kind) => kind.runs(),
+            Spec::Opaque { .. } => None,
+        }
+    }
+
+    /// Takes in an answer of the store.
+    pub fn settled(&mut self, settled: Settled) {
+        let now = self.clock.now();
+        self.is_news = true;
+        match self.books.settled(&mut self.observed.ledger, settled, &now) {
+            Some(News::Over(id)) => {
+                let first = InstanceId { object: id.object.clone(), cause: Cause::Slot(0) };
+                let of_it = |other: &&InstanceId| {
+                    **other == id || other.cause.parent().as_ref().is_some_and(|parent| *parent == id.cause)
+                };
+                let same = self.backoff.0.range(first..).map(|(other, _)| other);
+                let remains: BTreeSet<InstanceId> =
+                    same.take_while(|other| other.object == id.object).filter(of_it).cloned().collect();
+                for one in remains {
+                    self.clear(&one);
+                }
+            }
+            Some(News::Facts) | None => {}
+        }
+    }
+
+    /// Does what a person asks of a run; `asker` hears what came of it.
+    pub fn wish(&mut self, wish: Wish, by: &str, asker: Asker) {
+        match self.granted(&wish) {
+            Err(why) => _ = asker.send(Err(why)),
+            Ok(()) => match wish {
+                Wish::Start { object, params } => self.begin(object, params, by, asker),
+                Wish::Cancel(id) => self.books.cancel(&id, &by.into(), asker),
+                Wish::Retry(id) => self.books.reopen(&id, &by.into(), asker),
+            },
+        }
+    }
+
+    /// Why a wish is refused, if it is.
+    fn granted(&self, wish: &Wish) -> Result<(), Json> {
+        let plain = |text: String| serde_json::json!({ "error": text, "errors_by_field": {}, "suggestions": [] });
+        if let Some(why) = &self.observed.ledger.trouble {
+            return Err(plain(format!("nothing can be written down: {why}")));
+        }
+        let object = match wish {
+            Wish::Start { object, .. } => object,
+            Wish::Cancel(id) | Wish::Retry(id) => &id.object,
+        };
+        if !self.books.is_open() {
+            return Err(plain(format!("there is no {object} that runs to completion")));
+        }
+        match wish {
+            Wish::Cancel(id) => {
+                let book = self.observed.ledger.books.get(&id.object);
+                let is_open = book.is_some_and(|book| book.runs.contains_key(&id.cause));
+                if is_open { Ok(()) } else { Err(plain(format!("{id} is not under way"))) }
+            }
+            Wish::Retry(_) => Ok(()),
+            Wish::Start { object, params } => {
+                let Some(rule) = self.rule(object) else {
+                    return Err(plain(format!("there is no {object} that runs to completion")));
+                };
+                self.params_fit(rule, params)
+            }
+        }
+    }
+
+    /// Whether these parameters may be given to a run of this.
+    fn params_fit(&self, rule: &RunRule, params: &Json) -> Result<(), Json> {
+        let (schema, given) = crate::engine::run::used::takes(&self.desired, rule, params);
+        let errors = schema.check(&given);
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let by_field: serde_json::Map<String, Json> =
+            errors.iter().map(|error| (error.field.clone(), Json::String(error.what.clone()))).collect();
+        let suggestions: Vec<&str> = errors.iter().map(|error| error.help.as_str()).collect();
+        let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Err(serde_json::json!({ "error": text, "errors_by_field": by_field, "suggestions": suggestions }))
+    }
+
+    fn begin(&mut self, object: ObjectRef, params: Json, by: &str, asker: Asker) {
+        let now = self.clock.now();
+        let Some(uid) = self.desired.objects.get(&object).map(|object| object.uid.clone()) else { return };
+        let cause = match asked_cause(now.wall) {
+            Ok(cause) => cause,
+            Err(error) => {
+                let error = format!("no name can be drawn for the run: {error}");
+                _ = asker.send(Err(serde_json::json!({ "error": error })));
+                return;
+            }
+        };
+        let run = Run {
+            uid,
+            origin: Origin::Person(by.into()),
+            due: now.wall,
+            created: now.wall,
+            forgiven: 0,
+            cancel: None,
+            params: Arc::new(params),
+            steps: std::collections::BTreeMap::new(),
+        };
+        self.books.ask_for(&mut self.observed.ledger, &InstanceId { object, cause }, run, asker);
+    }
+}
+
+/// True when what it prints is a result: it is a capability, or uses one.
+fn is_used(rule: &RunRule) -> bool {
+    match &rule.work {
+        Work::Use { .. } | Work::Way(_) => true,
+        Work::Command(_) => matches!(rule.arises, crate::engine::run::Arises::Asked),
+        Work::Flow(_) | Work::Prompt { .. } => false,
+    }
+}
