@@ -5,6 +5,14 @@
 
 #[path = "store/books.rs"]
 mod books;
+#[path = "store/crash.rs"]
+mod crash;
+#[path = "store/disk.rs"]
+mod disk;
+#[path = "store/files.rs"]
+mod files;
+#[path = "store/prune.rs"]
+mod prune;
 #[path = "store/world.rs"]
 mod world;
 #[path = "store/writes.rs"]

@@ -23,30 +23,30 @@ const PAGES_MAX: u32 = 500;
 
 /// Removes what one slice may.
 pub(super) fn slice(store: &Sqlite, retention: &Retention) -> rusqlite::Result<Pruned> {
-    let mut pruned = Pruned::default();
-    let mut at = retention.from.clone();
+    let mut pruned = Pruned { events: events(store, retention.events, 2 * ROWS_MAX)?, ..Pruned::default() };
+    let mut here = match &retention.from {
+        Some(object) => Some(object.clone()),
+        None => next(store, "")?,
+    };
     for _ in 0..OBJECTS_MAX {
-        let Some(object) = next(store, at.as_ref())? else {
-            pruned.events = events(store, retention.events, 2 * ROWS_MAX)?;
-            return Ok(pruned);
-        };
+        let Some(object) = here else { return Ok(pruned) };
         let rows = of_object(store, retention, &object, &mut pruned)?;
         if rows >= ROWS_MAX {
             // It has more: the next slice begins with it again.
+            here = Some(object);
             break;
         }
-        at = Some(object);
+        here = next(store, object.as_str())?;
         if pruned.runs.len() >= ROWS_MAX {
             break;
         }
     }
-    pruned.next = at;
+    pruned.next = here;
     Ok(pruned)
 }
 
-fn next(store: &Sqlite, after: Option<&ObjectRef>) -> rusqlite::Result<Option<ObjectRef>> {
+fn next(store: &Sqlite, after: &str) -> rusqlite::Result<Option<ObjectRef>> {
     let mut statement = store.connection.prepare_cached(statements::NEXT_OBJECT)?;
-    let after = after.map_or("", ObjectRef::as_str);
     let name: Option<String> = statement.query_row(params![after], |row| row.get(0))?;
     let parsed = name.map(|name| name.parse());
     parsed.transpose().map_err(|error| odd("object", error))

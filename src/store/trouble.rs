@@ -23,7 +23,8 @@ pub enum Trouble {
     /// It is not a database, not ours, or damaged.
     #[error(
         "{path} cannot be used as the store: {why}\n  help: nothing was changed and what runs goes on; restore the file \
-         from a backup, or stop the controller and move {path}, {path}-wal and {path}-shm away to begin an empty history"
+         from a backup, or stop the controller and move {path}, {path}-wal and {path}-shm away to begin an \
+         empty history, in which nothing has been done yet"
     )]
     Corrupt {
         /// The database.
@@ -100,8 +101,10 @@ impl Trouble {
         let Some(code) = error.sqlite_error_code() else {
             return match error {
                 // The database gave a value that no row of ours has.
-                rusqlite::Error::FromSqlConversionFailure(..)
-                | rusqlite::Error::IntegralValueOutOfRange(..)
+                rusqlite::Error::FromSqlConversionFailure(_, _, odd) => {
+                    Trouble::Corrupt { path, why: odd.to_string().into() }
+                }
+                rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..)
                 | rusqlite::Error::Utf8Error(..) => Trouble::Corrupt { path, why },
                 _ => Trouble::Sql { path, why },

@@ -146,7 +146,7 @@ pub struct Keep {
 pub struct Retention {
     /// What age is counted from.
     pub now: Timestamp,
-    /// Where the slice before this one stopped: [`Pruned::next`].
+    /// Where this slice begins: [`Pruned::next`] of the one before; none for the first.
     pub from: Option<ObjectRef>,
     /// The objects that exist; of each the last run of every origin is kept for ever. None when that is not known:
     /// then it is kept of all.

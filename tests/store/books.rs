@@ -128,8 +128,8 @@ fn a_row_that_somebody_edited_is_an_error_that_names_its_column() {
     let trouble = world.reader().open_runs().unwrap_err();
     assert!(matches!(trouble, Trouble::Corrupt { .. }));
     expect![[r#"
-        $T/store.db cannot be used as the store: Conversion error from type Text at index: 0, the column `object` of a row: an object is written KIND/NAME, like service/web
-          help: nothing was changed and what runs goes on; restore the file from a backup, or stop the controller and move $T/store.db, $T/store.db-wal and $T/store.db-shm away to begin an empty history"#]]
+        $T/store.db cannot be used as the store: the column `object` of a row: an object is written KIND/NAME, like service/web
+          help: nothing was changed and what runs goes on; restore the file from a backup, or stop the controller and move $T/store.db, $T/store.db-wal and $T/store.db-shm away to begin an empty history, in which nothing has been done yet"#]]
     .assert_eq(&world.words(&trouble));
 }
 
