@@ -11,6 +11,8 @@ mod crash;
 mod disk;
 #[path = "store/files.rs"]
 mod files;
+#[path = "store/portable.rs"]
+mod portable;
 #[path = "store/prune.rs"]
 mod prune;
 #[path = "store/world.rs"]

@@ -32,6 +32,17 @@ pub enum Trouble {
         /// What is wrong.
         why: Arc<str>,
     },
+    /// A row holds what no row of ours can.
+    #[error(
+        "{path}: {why}; somebody has edited it\n  \
+         help: put the row right, or delete it, with sqlite3 while no controller runs; what runs goes on"
+    )]
+    Row {
+        /// The database.
+        path: PathBuf,
+        /// Which column, and what is wrong.
+        why: Arc<str>,
+    },
     /// Somebody else is writing to it.
     #[error(
         "{path} has been locked by another process for {} s\n  \
@@ -102,11 +113,11 @@ impl Trouble {
             return match error {
                 // The database gave a value that no row of ours has.
                 rusqlite::Error::FromSqlConversionFailure(_, _, odd) => {
-                    Trouble::Corrupt { path, why: odd.to_string().into() }
+                    Trouble::Row { path, why: odd.to_string().into() }
                 }
                 rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..)
-                | rusqlite::Error::Utf8Error(..) => Trouble::Corrupt { path, why },
+                | rusqlite::Error::Utf8Error(..) => Trouble::Row { path, why },
                 _ => Trouble::Sql { path, why },
             };
         };
@@ -130,7 +141,7 @@ impl Trouble {
     #[must_use]
     pub fn is_of_one(&self) -> bool {
         match self {
-            Trouble::Sql { .. } | Trouble::TooLarge { .. } => true,
+            Trouble::Sql { .. } | Trouble::Row { .. } | Trouble::TooLarge { .. } => true,
             Trouble::Disk { .. }
             | Trouble::Corrupt { .. }
             | Trouble::Busy { .. }

@@ -225,16 +225,18 @@ fn write<D: Durable>(requests: &Receiver<Request>, mut open: impl FnMut() -> Res
 }
 
 /// The request with its result read, before anything is locked.
-fn captured(write: Write) -> Write {
-    match write {
-        Write::Finish(mut finish) => {
-            finish.result = match finish.result {
-                ResultSource::Capture(capture) => capture()
-                    .map_or(ResultSource::None, |text| ResultSource::Text(columns::cut(&text, RESULT_MAX).into())),
-                given => given,
-            };
-            Write::Finish(finish)
-        }
-        other => other,
+fn captured(mut write: Write) -> Write {
+    if let Write::Finish(finish) = &mut write {
+        finish.result = match std::mem::replace(&mut finish.result, ResultSource::None) {
+            ResultSource::Capture(capture) => read(capture).map_or(ResultSource::None, ResultSource::Text),
+            given @ (ResultSource::None | ResultSource::Text(_)) => given,
+        };
     }
+    write
+}
+
+/// What a capture gives. One that panics gives nothing: the end of the run counts for more than its words.
+fn read(capture: Box<dyn FnOnce() -> Option<String> + Send>) -> Option<Arc<str>> {
+    let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(capture)).ok().flatten()?;
+    Some(columns::cut(&text, RESULT_MAX).into())
 }

@@ -126,10 +126,10 @@ fn a_row_that_somebody_edited_is_an_error_that_names_its_column() {
     done(&writer, fire(run("job/a", "1", 0)));
     world.raw().execute_batch("update runs set object = 'no name'").unwrap();
     let trouble = world.reader().open_runs().unwrap_err();
-    assert!(matches!(trouble, Trouble::Corrupt { .. }));
+    assert!(matches!(trouble, Trouble::Row { .. }));
     expect![[r#"
-        $T/store.db cannot be used as the store: the column `object` of a row: an object is written KIND/NAME, like service/web
-          help: nothing was changed and what runs goes on; restore the file from a backup, or stop the controller and move $T/store.db, $T/store.db-wal and $T/store.db-shm away to begin an empty history, in which nothing has been done yet"#]]
+        $T/store.db: the column `object` of a row: an object is written KIND/NAME, like service/web; somebody has edited it
+          help: put the row right, or delete it, with sqlite3 while no controller runs; what runs goes on"#]]
     .assert_eq(&world.words(&trouble));
 }
 

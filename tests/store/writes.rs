@@ -189,6 +189,18 @@ fn a_result_is_read_on_the_writers_thread_and_cut_between_letters() {
 }
 
 #[test]
+fn a_capture_that_panics_gives_nothing_and_ends_nobody() {
+    let world = World::new();
+    let writer = world.writer();
+    done(&writer, fire(run("job/migrate", "1", 0)));
+    let mut end = finish("job/migrate", "1", "ok");
+    end.result = ResultSource::Capture(Box::new(|| panic!("this is part of the test")));
+    done(&writer, Write::Finish(Box::new(end)));
+    assert_eq!(run_of(&world, "job/migrate", "1").end.unwrap().result, None);
+    done(&writer, Write::Open);
+}
+
+#[test]
 fn parameters_are_never_cut() {
     let world = World::new();
     let writer = world.writer();
