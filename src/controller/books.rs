@@ -330,7 +330,7 @@ fn is_lasting(trouble: &Trouble) -> bool {
         | Trouble::Newer { .. }
         | Trouble::ReadOnly { .. }
         | Trouble::Closed => true,
-        Trouble::TooLarge { .. } | Trouble::Flooded { .. } | Trouble::Sql { .. } => false,
+        Trouble::TooLarge { .. } | Trouble::Flooded { .. } | Trouble::Sql { .. } | Trouble::Row { .. } => false,
     }
 }
 

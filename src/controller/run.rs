@@ -5,14 +5,18 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
+use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::books::Settled;
 use super::core::Core;
 use super::folders::{self, Note};
 use super::items;
@@ -25,6 +29,7 @@ use crate::desired::StoreError;
 use crate::engine::BootTime;
 use crate::home::{Home, HomeError};
 use crate::observe::{clock, readable};
+use crate::probe::Card;
 
 /// Answers of starts that need no decision are gathered for this long.
 const GATHER: Duration = Duration::from_millis(20);
@@ -148,12 +153,12 @@ struct Life {
 
 async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Left, RunError> {
     let socket = request::bind(&request::socket(home)?)?;
-    let (asking, mut asked) = mpsc::channel(64);
+    let (asking, asked) = mpsc::channel(64);
     let places = request::places();
     tokio::spawn(request::serve(socket, asking, places.clone()));
-    let mut signals = Signals::new()?;
-    let (telling, mut cards) = mpsc::unbounded_channel();
-    let (settling, mut settled) = mpsc::unbounded_channel();
+    let signals = Signals::new()?;
+    let (telling, cards) = mpsc::unbounded_channel();
+    let (settling, settled) = mpsc::unbounded_channel();
     let core = Core::new(home.clone(), nofile_soft, telling, settling)?;
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -163,7 +168,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let wake = Wake::new()?;
     let readable = readable::register(core.watch_fd()?)?;
     let due = readable::register(wake.fd()?)?;
-    let mut alarm = Alarm::new()?;
+    let alarm = Alarm::new()?;
     let rings = readable::register(alarm.fd()?)?;
     let (home, stop_answers) = (home.clone(), Vec::new());
     let mut life = Life { core, home, folders, items, status, wake, state_due: None, stop_answers, is_ending: false };
@@ -179,42 +184,15 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     if options.is_watched {
         super::notify::ready();
     }
+    let mut ears = Ears { readable, due, rings, alarm, asked, settled, notes, cards, signals };
     loop {
         life.write_state();
         if life.is_over(options.is_once) {
             break;
         }
         life.wake.set(life.state_due.map_or(wake_at, |due| due.min(wake_at)))?;
-        alarm.set(life.core.wake_wall())?;
-        let mut is_urgent = true;
-        tokio::select! {
-            ready = readable.readable() => {
-                // Cleared first: what comes in between is seen by the drain or makes it readable again.
-                if let Ok(mut ready) = ready { ready.clear_ready(); }
-                is_urgent = life.core.notice();
-            }
-            ready = due.readable() => {
-                if let Ok(mut ready) = ready { ready.clear_ready(); }
-                life.wake.clear();
-            }
-            ready = rings.readable() => {
-                if let Ok(mut ready) = ready { ready.clear_ready(); }
-                alarm.clear();
-            }
-            Some(answer) = settled.recv() => {
-                life.core.settled(answer);
-                while let Ok(answer) = settled.try_recv() { life.core.settled(answer); }
-            }
-            Some(request) = asked.recv() => life.answer(request),
-            Some(note) = notes.recv() => life.note(note),
-            Some(card) = cards.recv() => {
-                life.core.hear(&card);
-                // A thousand services that come up at once are one decision.
-                while let Ok(card) = cards.try_recv() { life.core.hear(&card); }
-            }
-            kind = signals.next() => life.signalled(kind),
-        }
-        if is_urgent {
+        ears.alarm.set(life.core.wake_wall())?;
+        if ears.hear(&mut life).await {
             wake_at = life.core.settle();
         } else {
             life.core.start_more();
@@ -229,6 +207,53 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         request::farewell(&places).await;
     }
     Ok(left)
+}
+
+/// Everything that a controller waits for.
+struct Ears {
+    readable: AsyncFd<OwnedFd>,
+    due: AsyncFd<OwnedFd>,
+    rings: AsyncFd<OwnedFd>,
+    alarm: Alarm,
+    asked: mpsc::Receiver<Request>,
+    settled: mpsc::UnboundedReceiver<Settled>,
+    notes: mpsc::UnboundedReceiver<Note>,
+    cards: mpsc::UnboundedReceiver<Arc<Card>>,
+    signals: Signals,
+}
+
+impl Ears {
+    /// Waits for the next thing, and takes it in. False when nothing has to be decided at once.
+    async fn hear(&mut self, life: &mut Life) -> bool {
+        tokio::select! {
+            ready = self.readable.readable() => {
+                // Cleared first: what comes in between is seen by the drain or makes it readable again.
+                if let Ok(mut ready) = ready { ready.clear_ready(); }
+                return life.core.notice();
+            }
+            ready = self.due.readable() => {
+                if let Ok(mut ready) = ready { ready.clear_ready(); }
+                life.wake.clear();
+            }
+            ready = self.rings.readable() => {
+                if let Ok(mut ready) = ready { ready.clear_ready(); }
+                self.alarm.clear();
+            }
+            Some(answer) = self.settled.recv() => {
+                life.core.settled(answer);
+                while let Ok(answer) = self.settled.try_recv() { life.core.settled(answer); }
+            }
+            Some(request) = self.asked.recv() => life.answer(request),
+            Some(note) = self.notes.recv() => life.note(note),
+            Some(card) = self.cards.recv() => {
+                life.core.hear(&card);
+                // A thousand services that come up at once are one decision.
+                while let Ok(card) = self.cards.try_recv() { life.core.hear(&card); }
+            }
+            kind = self.signals.next() => life.signalled(kind),
+        }
+        true
+    }
 }
 
 /// What it says of itself before it has looked.
