@@ -13,18 +13,18 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use super::rows::{cursor_of, cursor_row, row_of, run_of, step_row, tick_row};
+use super::rows::{cursor_of, cursor_row, note_final, note_step, output_of, row_of, run_of, step_row, tick_row};
 use super::schedules::renew;
 use crate::engine::backoff::Exit;
 use crate::engine::observed::Refused;
 use crate::engine::plan::{Finish, Fire, Note};
-use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Outcome, Run, Step};
+use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Run, Step};
 use crate::engine::{BootTime, Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::home::Home;
 use crate::store::reader::Reader;
 use crate::store::writer::Writer;
 use crate::store::{
-    self, Books as _, EndRow, ExitRow, OriginRow, Reply, ResultSource, RunRow, TickRow, Trouble, Write,
+    self, AttemptRow, Books as _, ExitRow, OriginRow, Reply, ResultSource, Retention, RunRow, TickRow, Trouble, Write,
 };
 
 /// How long a store that failed is left alone.
@@ -64,6 +64,7 @@ enum Entry {
     Cancel { cause: Cause, by: Arc<str> },
     Reopen { cause: Cause },
     Open,
+    Prune,
 }
 
 /// What a step gave: read on the writer's thread, and wanted here, too.
@@ -76,6 +77,13 @@ pub enum News {
     Facts,
     /// This run is over, with all its steps.
     Over(InstanceId),
+    /// These runs are remembered no more.
+    Forgotten {
+        /// Which.
+        runs: Vec<InstanceId>,
+        /// Where the next slice begins.
+        next: Option<ObjectRef>,
+    },
 }
 
 impl Books {
@@ -218,6 +226,7 @@ impl Books {
         id: &InstanceId,
         finish: &Finish,
         (result, output): (ResultSource, Gave),
+        tries: Vec<AttemptRow>,
         now: &Now,
     ) {
         let book = ledger.books.entry(id.object.clone()).or_default();
@@ -240,7 +249,7 @@ impl Books {
             attempts: finish.attempts,
             exit,
             result,
-            tries: Vec::new(),
+            tries,
             otherwise,
         };
         let last = Final {
@@ -271,6 +280,14 @@ impl Books {
         let write = Write::Reopen { object: object.clone(), cause: cause.clone(), by: by.clone() };
         let said = serde_json::json!({ "object": object.as_str(), "run": cause.to_string() });
         self.send(write, Pending { object, entry: Entry::Reopen { cause }, asker: Some((asker, said)) });
+    }
+
+    /// Has what is too old or too much removed, one slice of it.
+    pub fn prune(&mut self, retention: Retention) {
+        let is_asked = self.pending.values().any(|pending| matches!(pending.entry, Entry::Prune));
+        if let (Ok(object), true) = (ObjectRef::new("store", "0"), self.is_open() && !is_asked) {
+            self.send(Write::Prune(Box::new(retention)), Pending { object, entry: Entry::Prune, asker: None });
+        }
     }
 
     /// Asks a store in trouble whether it is well again.
@@ -343,14 +360,19 @@ fn unmark(book: &mut Book, entry: &Entry) {
         Entry::Fire { cause, .. } | Entry::Note { cause, .. } | Entry::Finish { cause, .. } => {
             book.writing.remove(cause);
         }
-        Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open => {}
+        Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open | Entry::Prune => {}
     }
 }
 
 /// Makes facts of an entry that the disk has. What went wrong with it, for whoever asked.
 fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) -> (News, Option<String>) {
-    if let Entry::Open = entry {
-        return (News::Facts, None);
+    match (&entry, &reply) {
+        (Entry::Prune, Reply::Pruned(pruned)) => {
+            let of = |(object, cause): &(ObjectRef, Cause)| InstanceId { object: object.clone(), cause: cause.clone() };
+            return (News::Forgotten { runs: pruned.runs.iter().map(of).collect(), next: pruned.next.clone() }, None);
+        }
+        (Entry::Open | Entry::Prune, _) => return (News::Facts, None),
+        (_, _) => {}
     }
     let book = ledger.books.entry(object.clone()).or_default();
     unmark(book, &entry);
@@ -395,7 +417,7 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
         (Entry::Reopen { cause }, _) => {
             return (News::Facts, Some(format!("there is no run {object}/{cause} that is over")));
         }
-        (Entry::Open, _) => {}
+        (Entry::Open | Entry::Prune, _) => {}
     }
     (News::Facts, None)
 }
@@ -424,33 +446,6 @@ fn is_spent(book: &Book) -> bool {
 
 fn is_tick(cause: &Cause) -> bool {
     matches!(cause, Cause::Named(text) if text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with("boot-"))
-}
-
-fn note_final(book: &mut Book, row: &RunRow) {
-    let Some(EndRow { outcome, reason, ended, .. }) = &row.end else { return };
-    let last = Final {
-        uid: row.uid.clone(),
-        outcome: Outcome::of_word(outcome),
-        reason: reason.clone().unwrap_or_default(),
-        ended: *ended,
-        attempts: row.attempts,
-    };
-    book.last.insert(row.cause.clone(), last);
-}
-
-fn note_step(ledger: &mut Ledger, object: &ObjectRef, parent: &Cause, row: &RunRow) {
-    let run = ledger.books.get_mut(object).and_then(|book| book.runs.get_mut(parent));
-    let step = row.cause.to_string().split('.').nth(1).map(Arc::<str>::from);
-    let (Some(run), Some(step), Some(end)) = (run, step, &row.end) else { return };
-    let output = output_of(end.result.as_deref());
-    run.steps.insert(step, Step { outcome: Outcome::of_word(&end.outcome), output: Arc::new(output) });
-}
-
-/// What a step gave: JSON where it is some, text otherwise.
-#[must_use]
-pub fn output_of(text: Option<&str>) -> Json {
-    let Some(text) = text else { return Json::Null };
-    serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim_end_matches('\n').to_owned()))
 }
 
 /// The name of a run that somebody asks for now.

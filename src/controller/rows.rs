@@ -9,9 +9,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::engine::plan::{Finish, Tick};
-use crate::engine::run::{Cursor, Origin, Run};
+use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Outcome, Run, Step};
 use crate::engine::{Cause, InstanceId, Now, ObjectRef};
-use crate::store::{CursorRow, OriginRow, RunRow, TickRow};
+use crate::store::{CursorRow, EndRow, OriginRow, RunRow, TickRow};
 
 pub(super) fn tick_row(id: &InstanceId, uid: &Arc<str>, tick: &Tick, now: &Now, has_run: bool) -> TickRow {
     TickRow {
@@ -117,4 +117,30 @@ pub(super) fn run_of(row: RunRow) -> Run {
         params: Arc::new(params.unwrap_or_else(|| Json::Object(serde_json::Map::new()))),
         steps: BTreeMap::new(),
     }
+}
+
+pub(super) fn note_final(book: &mut Book, row: &RunRow) {
+    let Some(EndRow { outcome, reason, ended, .. }) = &row.end else { return };
+    let last = Final {
+        uid: row.uid.clone(),
+        outcome: Outcome::of_word(outcome),
+        reason: reason.clone().unwrap_or_default(),
+        ended: *ended,
+        attempts: row.attempts,
+    };
+    book.last.insert(row.cause.clone(), last);
+}
+
+pub(super) fn note_step(ledger: &mut Ledger, object: &ObjectRef, parent: &Cause, row: &RunRow) {
+    let run = ledger.books.get_mut(object).and_then(|book| book.runs.get_mut(parent));
+    let step = row.cause.to_string().split('.').nth(1).map(Arc::<str>::from);
+    let (Some(run), Some(step), Some(end)) = (run, step, &row.end) else { return };
+    let output = output_of(end.result.as_deref());
+    run.steps.insert(step, Step { outcome: Outcome::of_word(&end.outcome), output: Arc::new(output) });
+}
+
+/// What a step gave: JSON where it is some, text otherwise.
+pub(super) fn output_of(text: Option<&str>) -> Json {
+    let Some(text) = text else { return Json::Null };
+    serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim_end_matches('\n').to_owned()))
 }

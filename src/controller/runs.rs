@@ -11,12 +11,15 @@ use serde_json::Value as Json;
 
 use super::books::{Asker, Gave, News, Settled, asked_cause};
 use super::core::Core;
+use crate::engine::backoff::End;
 use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
-use crate::engine::run::{Origin, Run, RunRule, Work};
-use crate::engine::{Cause, InstanceId, Now, ObjectRef, Sight};
+use crate::engine::run::{History, Origin, Run, RunRule, Work, order};
+use crate::engine::{Cause, InstanceId, Now, ObjectRef, Sight, Timestamp};
+use crate::execute::spawn::KEEP_ATTEMPTS;
 use crate::execute::sweep;
-use crate::store::ResultSource;
+use crate::observe::records;
+use crate::store::{AttemptRow, Keep, ResultSource, Retention};
 
 /// What a person asks of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,8 +119,32 @@ impl Core {
     pub(super) fn finish(&mut self, id: &InstanceId, finish: &Finish, now: &Now) -> bool {
         let gave = Gave::default();
         let result = self.result_of(id, finish, &gave);
-        self.books.finish(&mut self.observed.ledger, id, finish, (result, gave), now);
+        let tries = self.tries(id, finish);
+        self.books.finish(&mut self.observed.ledger, id, finish, (result, gave), tries, now);
         false
+    }
+
+    /// What the records say of its attempts: they go when its end is remembered.
+    fn tries(&self, id: &InstanceId, finish: &Finish) -> Vec<AttemptRow> {
+        let folder = self.home.records(id);
+        let first = finish.attempts.saturating_sub(KEEP_ATTEMPTS).saturating_add(1);
+        let read = |number| records::attempt_of(&folder, number).ok().flatten();
+        let row = |number| {
+            let attempt = read(number)?;
+            let end = attempt.end.as_ref();
+            Some(AttemptRow {
+                object: id.object.clone(),
+                cause: id.cause.clone(),
+                number,
+                started: Some(attempt.attempt.started_wall),
+                ended: end.map(|end| Timestamp::from_nanos(end.at_wall_ns)),
+                exit: match &attempt.attempt.end {
+                    End::Ended { exit, .. } => Some(exit.to_string().into()),
+                    End::Open => Some("exit unknown".into()),
+                },
+            })
+        };
+        (first..=finish.attempts).filter_map(row).collect()
     }
 
     /// Where the result of a run comes from: what it printed, where somebody may want to use that.
@@ -157,7 +184,49 @@ impl Core {
                     self.clear(&one);
                 }
             }
+            Some(News::Forgotten { runs, next }) => {
+                self.forget_logs(&runs);
+                if next.is_some() {
+                    self.prune(next);
+                }
+            }
             Some(News::Facts) | None => {}
+        }
+    }
+
+    /// Has the store forget what is too old or too much; together with the relist, so that nothing wakes up for it.
+    pub(super) fn prune(&mut self, from: Option<ObjectRef>) {
+        if !self.books.is_open() || self.observed.ledger.trouble.is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        let present = self.desired.objects.keys().cloned().collect();
+        // An object that could not be read is there all the same.
+        let is_whole = self.desired.coverage == crate::engine::Coverage::Whole;
+        let settings = order::settings(&self.desired).cloned().unwrap_or_default().retention;
+        let mut retention = Retention::of(now.wall, is_whole.then_some(present));
+        retention.from = from;
+        retention.events = settings.events;
+        retention.ticks = Keep { count: settings.ticks, age: settings.age };
+        retention.runs.age = settings.age;
+        for (id, object) in &self.desired.objects {
+            if let Spec::Known(kind) = &object.spec
+                && let Some(rule) = kind.runs()
+                && rule.history != History::DEFAULT
+            {
+                let keep = Keep { count: rule.history.runs, age: rule.history.age };
+                retention.overrides.insert(id.clone(), keep);
+            }
+        }
+        self.books.prune(retention);
+    }
+
+    /// Removes what runs printed that are remembered no more.
+    fn forget_logs(&mut self, runs: &[InstanceId]) {
+        for id in runs {
+            if let Err(error) = sweep::logs(&self.home, id) {
+                self.tell_once(format!("{id}: what it printed cannot be removed: {error}"));
+            }
         }
     }
 

@@ -171,7 +171,7 @@ fn decide_object<'a>(case: &Case<'a>, wants: &mut Vec<Want<'a>>, group: &[Seen<'
     if let Some(rule) = kind.runs() {
         let empty = run::Book::default();
         let book = case.facts.observed.ledger.books.get(&case.object.id).unwrap_or(&empty);
-        return run::decide::decide(&run::decide::Runs { case, rule, book }, group, draft);
+        return run::decide::decide(&run::decide::Runs::new(case, rule, book), group, draft);
     }
     let items = match kind.for_each().map(|rule| items_of(case, rule)) {
         None => None,

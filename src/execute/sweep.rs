@@ -35,3 +35,37 @@ pub fn sweep(home: &Home, id: &InstanceId) -> io::Result<bool> {
         Ok(()) | Err(_) => Ok(true),
     }
 }
+
+/// Removes what a run printed.
+///
+/// # Errors
+/// When the folder or a file of it cannot be touched.
+pub fn logs(home: &Home, id: &InstanceId) -> io::Result<()> {
+    let prefix = format!("{}.", id.cause);
+    let is_log = |name: &str| {
+        let number = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".log"));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let folder = home.logs(&id.object);
+    // One file is what nearly every run has; to list a folder of a hundred thousand for each would be quadratic.
+    for number in 1..=u32::MAX {
+        match std::fs::remove_file(folder.join(format!("{prefix}{number:06}.log"))) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && number > 1 => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    // Its first file was rotated away, or there is none.
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_log) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -5,6 +5,7 @@
 //! ([`super::order`]). The surprise: an attempt of a run is an instance like that of a Service, and is stopped, buried
 //! and looked for in the same way; only what its end is answered with differs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::attempts::{Ending, One, decide_one};
@@ -27,6 +28,10 @@ pub(in crate::engine) struct Runs<'a> {
     pub case: &'a Case<'a>,
     pub rule: &'a RunRule,
     pub book: &'a Book,
+    /// The runs that are not over, oldest first.
+    pub order: Vec<&'a Cause>,
+    /// The place of each in that order.
+    pub ranks: BTreeMap<&'a Cause, usize>,
 }
 
 type Seen<'a> = (&'a InstanceId, &'a Sighting);
@@ -50,9 +55,12 @@ pub(in crate::engine) fn decide(runs: &Runs<'_>, group: &[Seen<'_>], draft: &mut
             }
         }
     }
-    let is_decided = |draft: &mut Draft, id: &InstanceId| draft.tail(start).iter().any(|d| d.id == *id);
+    let decided: BTreeSet<Cause> = match group {
+        [] => BTreeSet::new(),
+        _ => draft.tail(start).iter().map(|decision| decision.id.cause.clone()).collect(),
+    };
     for (id, sighting) in group {
-        if is_decided(draft, id) {
+        if decided.contains(&id.cause) {
             continue;
         }
         let because = match &sighting.sight {
@@ -102,6 +110,12 @@ fn once(runs: &Runs<'_>, draft: &mut Draft) {
 }
 
 impl<'a> Runs<'a> {
+    pub fn new(case: &'a Case<'a>, rule: &'a RunRule, book: &'a Book) -> Runs<'a> {
+        let order = super::order::oldest_first(book);
+        let ranks = order.iter().enumerate().map(|(rank, cause)| (*cause, rank)).collect();
+        Runs { case, rule, book, order, ranks }
+    }
+
     /// The instance of a cause.
     pub fn id(&self, cause: &Cause) -> InstanceId {
         InstanceId { object: self.case.object.id.clone(), cause: cause.clone() }
@@ -215,7 +229,7 @@ fn ending(runs: &Runs<'_>, cause: &Cause, run: &Run) -> Option<Ending> {
     {
         return Some(Ending::Superseded);
     }
-    let newest = super::order::newest(runs.book);
+    let newest = runs.order.last().copied();
     match (runs.rule.overlap, newest) {
         (super::rule::Overlap::Replace, Some(newest)) if newest != cause => Some(Ending::Replaced(newest.clone())),
         (_, _) => None,

@@ -15,28 +15,26 @@ use crate::engine::observed::Sight;
 use crate::engine::plan::{Action, Decision, Reason};
 use crate::engine::time::Timestamp;
 
-/// The newest run of an object that is not over.
-pub(super) fn newest(book: &Book) -> Option<&Cause> {
-    book.runs.iter().max_by_key(|(cause, run)| (run.created, *cause)).map(|(cause, _)| cause)
+/// The runs of an object that are not over, oldest first.
+pub(super) fn oldest_first(book: &Book) -> Vec<&Cause> {
+    let mut order: Vec<(&Cause, &Run)> = book.runs.iter().collect();
+    order.sort_by_key(|(cause, run)| (run.created, *cause));
+    order.into_iter().map(|(cause, _)| cause).collect()
 }
 
 /// The run of the same object that this one has to wait for.
 pub(super) fn behind(runs: &Runs<'_>, cause: &Cause) -> Option<Reason> {
-    let own = runs.book.runs.get(cause)?;
     if runs.case.facts.is_off(Mutant::IgnoreOverlap) {
         return None;
     }
-    let is_earlier = |(other, run): &(&Cause, &Run)| (run.created, *other) < (own.created, cause);
-    let mut earlier: Vec<(&Cause, &Run)> = runs.book.runs.iter().filter(is_earlier).collect();
-    earlier.sort_by_key(|(other, run)| (run.created, *other));
     let at_once = match runs.rule.overlap {
         Overlap::Skip | Overlap::Queue(_) | Overlap::Replace => 1,
         Overlap::Allow(at_once) => usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
     };
-    if earlier.len() < at_once {
-        return None;
-    }
-    earlier.first().map(|(other, _)| Reason::Behind { cause: (*other).clone() })
+    let rank = runs.ranks.get(cause).copied()?;
+    // The one at whose end this one moves up.
+    let ahead = rank.checked_sub(at_once)?;
+    runs.order.get(ahead).map(|cause| Reason::Behind { cause: (*cause).clone() })
 }
 
 /// How many runs may have processes at once.
