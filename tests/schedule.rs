@@ -4,6 +4,8 @@
 //! The surprise: the oracle knows no rule about the next due time; it walks all minutes and asks of each what the
 //! definition says, so it shares no thought with what it checks.
 
+#[path = "schedule/cli.rs"]
+mod cli;
 #[path = "schedule/errors.rs"]
 mod errors;
 #[path = "schedule/oracle.rs"]

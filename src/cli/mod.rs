@@ -8,6 +8,7 @@ pub mod attach;
 pub mod caution;
 pub mod completion;
 pub mod controller;
+pub mod cron;
 pub mod delete;
 pub mod describe;
 pub mod diff;
@@ -191,6 +192,7 @@ enum Verb {
     History(history::Args),
     Undo(history::UndoArgs),
     Wait(wait::Args),
+    Cron(cron::Args),
     Import(import::Args),
     Controller(controller::Args),
     Doctor(doctor::Args),
@@ -237,6 +239,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::History(args) => history::run(global, args),
         Verb::Undo(args) => history::undo(global, args),
         Verb::Wait(args) => wait::run(global, &args),
+        Verb::Cron(args) => cron::run(global, args),
         Verb::Import(args) => import::run(global, args),
         Verb::Controller(args) => controller::run(global, args),
         Verb::Doctor(args) => doctor::run(global, &args),

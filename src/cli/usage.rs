@@ -71,6 +71,9 @@ fn help(error: &clap::Error) -> Option<String> {
         (ErrorKind::MissingRequiredArgument, Some(verb)) => {
             Some(format!("for example: setpoint {verb} -f manifests/   (setpoint init writes a first one)"))
         }
+        (ErrorKind::MissingRequiredArgument, _) if usage.contains("setpoint cron ") => {
+            Some("for example: setpoint cron '0 3 * * 1-5'".to_owned())
+        }
         (ErrorKind::MissingRequiredArgument, None) if usage.contains("setpoint explain ") => {
             Some("for example: setpoint explain service, setpoint explain service.backoff".to_owned())
         }

@@ -150,6 +150,16 @@ impl Zones {
         Ok(zone)
     }
 
+    /// The first of these that there is data for.
+    fn first_of(&self, said: Vec<Said>) -> Local {
+        let is_there = |name: &str| is_bundled(name) || self.file(name).is_some_and(|file| file.is_file());
+        let found = said.into_iter().find(|said| check(&said.name).is_ok() && is_there(&said.name));
+        match found {
+            Some(Said { by, name }) => Local { name, said_by: by },
+            None => Local { name: "UTC".to_owned(), said_by: "nothing" },
+        }
+    }
+
     /// True when the file of a zone that was asked for has changed since; looking costs a `stat` for each.
     #[must_use]
     pub fn has_changed(&self) -> bool {
@@ -194,26 +204,34 @@ pub struct Local {
 }
 
 /// The zone this machine is in: what `$TZ` names, else what `/etc/localtime` leads to, else what `/etc/timezone` holds,
-/// else UTC. What is no IANA name, such as `CET-1CEST` in `$TZ`, is passed over.
+/// else UTC. What is no IANA name, such as `CET-1CEST` in `$TZ`, or no zone there is, is passed over.
 #[must_use]
 pub fn local() -> Local {
+    Zones::new().first_of(said())
+}
+
+/// Names the system has for the zone of this machine, whether they exist or not.
+struct Said {
+    by: &'static str,
+    name: String,
+}
+
+fn said() -> Vec<Said> {
     let named = std::env::var("TZ").ok();
     let link = std::fs::read_link("/etc/localtime").ok();
     let text = std::fs::read_to_string("/etc/timezone").ok();
-    local_of(named.as_deref(), link.as_deref(), text.as_deref())
+    said_of(named.as_deref(), link.as_deref(), text.as_deref())
 }
 
-fn local_of(named: Option<&str>, link: Option<&Path>, text: Option<&str>) -> Local {
-    let named =
-        named.map(|name| name.strip_prefix(':').unwrap_or(name)).map(|name| if name.is_empty() { "UTC" } else { name });
+fn said_of(named: Option<&str>, link: Option<&Path>, text: Option<&str>) -> Vec<Said> {
+    let named = named.map(|name| name.strip_prefix(':').unwrap_or(name));
+    // An empty one means UTC to the system.
+    let named = named.map(|name| if name.is_empty() { "UTC" } else { name });
     let link = link.and_then(Path::to_str).and_then(|path| path.rsplit_once("zoneinfo/")).map(|(_, name)| name);
     let link = link.map(|name| name.strip_prefix("posix/").or(name.strip_prefix("right/")).unwrap_or(name));
     let text = text.and_then(|text| text.lines().next()).map(str::trim);
     let said = [("TZ", named), ("/etc/localtime", link), ("/etc/timezone", text)];
-    let is_zone = |name: &&str| check(name).is_ok() && (is_bundled(name) || name.contains('/'));
-    let found = said.into_iter().find_map(|(by, name)| name.filter(is_zone).map(|name| (by, name)));
-    let (said_by, name) = found.unwrap_or(("nothing", "UTC"));
-    Local { name: name.to_owned(), said_by }
+    said.into_iter().filter_map(|(by, name)| name.map(|name| Said { by, name: name.to_owned() })).collect()
 }
 
 fn stamp(file: &Path) -> Option<Stamp> {
@@ -307,4 +325,32 @@ fn version(folder: &Path) -> Option<String> {
     let is_release =
         version.len() <= 16 && version.starts_with("20") && version.bytes().all(|byte| byte.is_ascii_graphic());
     is_release.then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_zone_of_a_machine_is_the_first_that_exists() {
+        for (named, link, text, name, by) in [
+            (Some("Europe/Berlin"), Some("/usr/share/zoneinfo/Asia/Tokyo"), None, "Europe/Berlin", "TZ"),
+            (Some(":Europe/Berlin"), None, None, "Europe/Berlin", "TZ"),
+            (Some(""), Some("/usr/share/zoneinfo/Asia/Tokyo"), None, "UTC", "TZ"),
+            (Some("CET-1CEST"), Some("/usr/share/zoneinfo/Asia/Tokyo"), None, "Asia/Tokyo", "/etc/localtime"),
+            (Some("../../etc/passwd"), None, Some("Asia/Tokyo\n"), "Asia/Tokyo", "/etc/timezone"),
+            (
+                Some("Middle/Earth"),
+                Some("../usr/share/zoneinfo/posix/Asia/Tokyo"),
+                None,
+                "Asia/Tokyo",
+                "/etc/localtime",
+            ),
+            (None, Some("/var/lib/zone"), Some("# none"), "UTC", "nothing"),
+            (None, None, None, "UTC", "nothing"),
+        ] {
+            let local = Zones::of(None).first_of(said_of(named, link.map(Path::new), text));
+            assert_eq!((local.name.as_str(), local.said_by), (name, by), "{named:?} {link:?} {text:?}");
+        }
+    }
 }

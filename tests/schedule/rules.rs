@@ -397,6 +397,27 @@ fn the_ceiling_of_jitter_is_a_tenth() {
 }
 
 #[test]
+fn clocks_lead_back_to_moments() {
+    for (name, shown, moment) in [
+        ("Europe/Berlin", "2027-03-28T01:59:59", "2027-03-28T01:59:59+01:00"),
+        ("Europe/Berlin", "2027-03-28T02:00", "2027-03-28T03:00:00+02:00"),
+        ("Europe/Berlin", "2027-03-28T02:59:59", "2027-03-28T03:00:00+02:00"),
+        ("Europe/Berlin", "2027-03-28T03:00", "2027-03-28T03:00:00+02:00"),
+        ("Europe/Berlin", "2027-10-31T02:30", "2027-10-31T02:30:00+02:00"),
+        ("Europe/Berlin", "2027-10-31T03:00", "2027-10-31T03:00:00+01:00"),
+        ("Pacific/Apia", "2011-12-30T12:00", "2011-12-31T00:00:00+14:00"),
+        ("UTC", "2027-01-01T00:00", "2027-01-01T00:00:00+00:00"),
+    ] {
+        let zone = zone(name);
+        let found = zone.moment(shown.parse().expect("a date")).map(|at| zone.rfc3339(at));
+        assert_eq!(found.as_deref(), Some(moment), "{shown} in {name}");
+    }
+    for outside in ["1969-12-31T23:59:59", "-9999-01-02T00:00", "9999-12-30T00:00", "2554-08-01T00:00"] {
+        assert_eq!(Zone::utc().moment(outside.parse().expect("a date")), None, "{outside}");
+    }
+}
+
+#[test]
 fn time_ends() {
     let last = Timestamp::from_nanos(u64::MAX);
     for text in ["* * * * *", "0 0 29 2 *", "@yearly"] {

@@ -7,6 +7,7 @@ use crate::cli::controller::shim_above;
 use crate::controller::wake::Wake;
 use crate::observe::clock::{self, Clock};
 use crate::observe::machine::{self, Cgroups};
+use crate::observe::zones::{self, Zones};
 
 /// Fewer descriptors than this are soon used up: a controller holds one for each service, and some of its own.
 const OPEN_FILES_MIN: u64 = 1024;
@@ -19,7 +20,7 @@ pub fn look() -> Vec<Finding> {
     let is_there = |folder: &str| Path::new(folder).is_dir();
     let mut found = path(std::env::var("PATH").ok().as_deref(), &is_there);
     found.extend([proc(), hidepid(), pidfd(), trees(), cgroups(std::process::id()), inotify(), open_files()]);
-    found.extend([wall(clock::wall().nanos() / 1_000_000_000), boot_clock(), zones()]);
+    found.extend([wall(clock::wall().nanos() / 1_000_000_000), boot_clock(), zone()]);
     found.extend(shim_above().map(|instance| {
         Finding::note(
             "inside",
@@ -188,7 +189,7 @@ fn boot_clock() -> Finding {
     }
 }
 
-fn zones() -> Finding {
+fn zone() -> Finding {
     let folder = Path::new("/usr/share/zoneinfo");
     let install = "install the package tzdata";
     if !folder.is_dir() {
@@ -203,8 +204,21 @@ fn zones() -> Finding {
             format!("TZ names a zone that is not there: {zone}"),
             format!("set TZ, or {install}"),
         ),
-        Some(zone) => Finding::ok("zones", format!("the zone is {zone}")),
-        None => Finding::ok("zones", "zone data is there"),
+        Some(_) | None => zone_data(),
+    }
+}
+
+/// The zone schedules follow, and how old its data is.
+fn zone_data() -> Finding {
+    let (data, name, bundled) =
+        (Zones::new().data(), zones::local().name, zones::bundled_version().unwrap_or_default());
+    match data.version.as_deref() {
+        Some(version) if version < bundled => {
+            let what =
+                format!("{data} is older than {bundled}, so clocks of some places may be wrong; the zone is {name}");
+            Finding::note("zones", what, "update the package tzdata")
+        }
+        Some(_) | None => Finding::ok("zones", format!("the zone is {name} ({data})")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! An expression as five sets of numbers, and the search for the next reading of a clock that is in all of them.
 //!
 //! In: a reading of a clock, as if it were UTC. Out: the next that matches. Not here: zones (`next`), text (`parse`).
-//! The surprise: days are found a month at a time, as the bits of one word, so that a yearly job is found in some steps.
+//! The surprise: days are found a month at a time, as the bits of one word, so a yearly job is found in a few steps.
 
 use std::fmt;
 use std::sync::Arc;

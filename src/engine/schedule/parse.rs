@@ -87,7 +87,12 @@ impl Piece<'_> {
         if item.len() < self.text.len() {
             item.push('…');
         }
-        let item = item.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let plain = |c: char| match c {
+            '\t' => ' ',
+            _ if c.is_control() => '\u{fffd}',
+            _ => c,
+        };
+        let item = item.chars().map(plain).collect();
         ExprError { field, column: self.column, item, what: what.into(), help: help.into() }
     }
 }
@@ -99,7 +104,7 @@ impl Expr {
     /// # Errors
     /// When the text is something else, or names dates that never come. `@reboot` is no expression.
     pub fn parse(text: &str) -> Result<Expr, ExprError> {
-        let whole = Piece { text: text.trim_matches([' ', '\t']), column: 1 };
+        let whole = whole(text);
         if text.len() > TEXT_MAX {
             return Err(whole.error("schedule", format!("is longer than {TEXT_MAX} bytes"), format!("write {FIVE}")));
         }
@@ -163,6 +168,13 @@ fn split(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// All of it but the blanks around it.
+fn whole(text: &str) -> Piece<'_> {
+    let inner = text.trim_start_matches([' ', '\t']);
+    let column = if inner.is_empty() { 1 } else { text.len() - inner.len() + 1 };
+    Piece { text: inner.trim_end_matches([' ', '\t']), column }
+}
+
 fn is_star(piece: Piece<'_>) -> bool {
     piece.text.starts_with('*')
 }
@@ -184,9 +196,9 @@ fn of_macro(word: Piece<'_>) -> Result<Expr, ExprError> {
 
 /// The words for a text of too many or too few fields.
 fn wrong_count(text: &str, pieces: &[Piece<'_>]) -> ExprError {
-    let end = Piece { text: text.trim_matches([' ', '\t']), column: 1 };
+    let whole = whole(text);
     let Some(first) = pieces.first() else {
-        return end.error("schedule", "is empty", format!("write {FIVE}"));
+        return whole.error("schedule", "is empty", format!("write {FIVE}"));
     };
     if let Some((name, _)) = first.text.split_once('=') {
         let what =
@@ -218,10 +230,10 @@ fn wrong_count(text: &str, pieces: &[Piece<'_>]) -> ExprError {
                 "seconds are not supported: write `{}` if the first field is seconds, or use `every: 30s`",
                 rest.join(" ")
             );
-            end.error("schedule", format!("has {count} fields, not five"), help)
+            whole.error("schedule", format!("has {count} fields, not five"), help)
         }
-        Some(_) => end.error("schedule", format!("has {count} fields, not five"), format!("write {FIVE}")),
-        None => end.error("schedule", format!("has {count} of five fields"), format!("write {FIVE}")),
+        Some(_) => whole.error("schedule", format!("has {count} fields, not five"), format!("write {FIVE}")),
+        None => whole.error("schedule", format!("has {count} of five fields"), format!("write {FIVE}")),
     }
 }
 

@@ -131,6 +131,26 @@ impl Zone {
         wall(second, self.offset(second))
     }
 
+    /// When its clocks show this, to the second: the first of two moments in a fold, the end of the gap within one.
+    /// Nothing outside the range of [`Timestamp`].
+    #[must_use]
+    pub fn moment(&self, shown: jiff::civil::DateTime) -> Option<Timestamp> {
+        let shown = Offset::UTC.to_timestamp(shown).ok()?.as_second();
+        // No offset is larger than a day.
+        let from = shown.saturating_sub(2 * 86_400);
+        let mut offset = i64::from(self.offset(from));
+        for shift in self.shifts(from, shown.saturating_add(2 * 86_400)) {
+            if shown - offset < shift.at {
+                break;
+            }
+            offset = i64::from(shift.after);
+            if shown - offset < shift.at {
+                return moment(shift.at);
+            }
+        }
+        moment(shown - offset)
+    }
+
     /// A moment as its clocks show it, with the offset, to the second: `2026-11-21T03:00:00+01:00`.
     #[must_use]
     pub fn rfc3339(&self, at: Timestamp) -> String {
