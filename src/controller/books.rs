@@ -387,7 +387,9 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
                         book.runs.insert(cause, run_of(*row));
                     }
                 }
-                Reply::Done | Reply::Unknown | Reply::Pruned(_) => _ = book.runs.insert(cause, *run),
+                Reply::Done | Reply::Reopened { .. } | Reply::Unknown | Reply::Pruned(_) => {
+                    _ = book.runs.insert(cause, *run);
+                }
             }
         }
         (Entry::Note { cause: _, cursor }, _) => move_cursor(book, Some(cursor)),
@@ -410,9 +412,10 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
             (Some(run), Reply::Done | Reply::Already(_) | Reply::Pruned(_)) => _ = run.cancel.get_or_insert(by),
             (_, _) => return (News::Facts, Some(format!("there is no run {object}/{cause} that is not over"))),
         },
-        (Entry::Reopen { cause }, Reply::Already(Some(row))) => {
+        (Entry::Reopen { cause }, Reply::Reopened { run, steps }) => {
             book.last.remove(&cause);
-            book.runs.insert(cause, run_of(*row));
+            book.runs.insert(cause.clone(), run_of(*run));
+            steps.iter().for_each(|step| note_step(ledger, object, &cause, step));
         }
         (Entry::Reopen { cause }, _) => {
             return (News::Facts, Some(format!("there is no run {object}/{cause} that is over")));

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::columns::{cut, cut_text, millis, nanos, written};
 use super::rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, RunRow, TickRow};
 use super::write::{Finish, Reply, ResultSource, Write};
-use super::{DATA_MAX, Durable, RESULT_MAX, TEXT_MAX, Trouble, columns, prune, schema, statements};
+use super::{DATA_MAX, Durable, RESULT_MAX, ROWS_MAX, TEXT_MAX, Trouble, columns, prune, schema, statements};
 use crate::engine::{Cause, ObjectRef};
 
 /// The largest type or subject of an event, in bytes; the rest is cut.
@@ -76,14 +76,7 @@ impl Sqlite {
                 let changed = self.execute(statements::CANCEL_RUN, params![by, object.as_str(), cause.to_string()])?;
                 self.changed(changed, &object, &cause)
             }
-            Write::Reopen { object, cause, by } => {
-                let (by, name) = (cut(&by, WORD_MAX), cause.to_string());
-                let changed = self.execute(statements::REOPEN_RUN, params![by, object.as_str(), name])?;
-                if changed > 0 {
-                    self.execute(statements::REOPEN_STEPS, params![by, object.as_str(), name])?;
-                }
-                self.changed(changed, &object, &cause)
-            }
+            Write::Reopen { object, cause, by } => self.reopen(&object, &cause, &by),
             Write::Events { events, kept } => self.events(&events, kept),
             Write::Prune(retention) => prune::slice(self, &retention).map(Reply::Pruned),
         }
@@ -96,6 +89,22 @@ impl Sqlite {
     fn run(&self, object: &ObjectRef, cause: &Cause) -> rusqlite::Result<Option<RunRow>> {
         let mut statement = self.connection.prepare_cached(statements::RUN)?;
         statement.query_row(params![object.as_str(), cause.to_string()], columns::run).optional()
+    }
+
+    fn reopen(&self, object: &ObjectRef, cause: &Cause, by: &str) -> rusqlite::Result<Reply> {
+        let (by, name) = (cut(by, WORD_MAX), cause.to_string());
+        let changed = self.execute(statements::REOPEN_RUN, params![by, object.as_str(), name])?;
+        if changed > 0 {
+            self.execute(statements::REOPEN_STEPS, params![by, object.as_str(), name])?;
+        }
+        let Some(run) = self.run(object, cause)?.map(Box::new) else { return Ok(Reply::Unknown) };
+        if changed == 0 {
+            return Ok(Reply::Already(Some(run)));
+        }
+        let mut statement = self.connection.prepare_cached(statements::STEPS)?;
+        let rows = statement.query_map(params![object.as_str(), name, nanos(ROWS_MAX as u64)], columns::run)?;
+        let steps: Vec<RunRow> = rows.collect::<rusqlite::Result<_>>()?;
+        Ok(Reply::Reopened { run, steps: steps.into_iter().filter(|step| step.end.is_some()).collect() })
     }
 
     /// The answer to a change of one run, by the number of rows it changed.

@@ -52,7 +52,7 @@ pub enum Write {
         by: Arc<str>,
     },
     /// A person wants a run that is over to be tried again: it is open once more, and attempts so far are forgiven. The
-    /// same holds for its steps that did not end `ok`.
+    /// same holds for its steps that did not end `ok`. The answer is [`Reply::Reopened`].
     Reopen {
         /// Which object.
         object: ObjectRef,
@@ -126,6 +126,13 @@ pub enum Reply {
     Done,
     /// It was so before; for a run, the row that stands.
     Already(Option<Box<RunRow>>),
+    /// A run is open again.
+    Reopened {
+        /// Its row now.
+        run: Box<RunRow>,
+        /// Its steps that stand, because they ended `ok`; the others are open again too.
+        steps: Vec<RunRow>,
+    },
     /// There is no such run.
     Unknown,
     /// This was removed.

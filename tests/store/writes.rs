@@ -160,8 +160,9 @@ fn a_reopened_run_forgives_its_attempts_and_takes_its_failed_steps_with_it() {
     let mut end = finish(name, "1", "failed");
     end.attempts = 4;
     done(&writer, Write::Finish(Box::new(end)));
-    done(&writer, reopen());
-    let run = run_of(&world, name, "1");
+    let Ok(Reply::Reopened { run, steps }) = writer.ask(reopen()) else { panic!("it is not open") };
+    assert_eq!(*run, run_of(&world, name, "1"));
+    assert_eq!(steps, [run_of(&world, name, "1.build")], "what ended well stands");
     assert_eq!((run.attempts, run.base_attempts, run.started, run.end), (4, 4, None, None));
     assert_eq!(run.reopened.as_deref(), Some("ann"));
     let open: Vec<String> = world.reader().open_runs().unwrap().iter().map(|run| run.cause.to_string()).collect();
