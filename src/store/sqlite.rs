@@ -4,6 +4,7 @@
 //! The surprise: each request is a savepoint of its own. One that the database refuses is undone alone; trouble with the
 //! disk undoes them all, and none of them is half written.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -22,6 +23,12 @@ const WORD_MAX: usize = 256;
 pub struct Sqlite {
     pub(super) connection: Connection,
     path: PathBuf,
+    /// The device and inode of what was opened.
+    file: Option<(u64, u64)>,
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl Sqlite {
@@ -30,7 +37,8 @@ impl Sqlite {
     /// # Errors
     /// When the disk does not take it, or the file is not a store of this or an earlier version.
     pub fn open(path: &Path, is_checked: bool) -> Result<Sqlite, Trouble> {
-        schema::open(path, is_checked).map(|connection| Sqlite { connection, path: path.to_path_buf() })
+        let connection = schema::open(path, is_checked)?;
+        Ok(Sqlite { connection, path: path.to_path_buf(), file: identity(path) })
     }
 
     fn trouble(&self, error: &rusqlite::Error) -> Trouble {
@@ -292,6 +300,11 @@ fn exit(how: Option<ExitRow>) -> (Option<i32>, Option<i32>) {
 
 impl Durable for Sqlite {
     fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Result<Reply, Trouble>>, Trouble> {
+        if self.file.is_none() || identity(&self.path) != self.file {
+            // What is written now would be answered and never found again.
+            let why = "it was moved or replaced while it was in use, and is opened anew with the next write".into();
+            return Err(Trouble::Corrupt { path: self.path.clone(), why });
+        }
         let has_pruned = batch.iter().any(|write| matches!(write, Write::Prune(_)));
         let answers = self.batch(batch);
         if answers.is_err() && !self.connection.is_autocommit() {

@@ -165,6 +165,24 @@ fn where_nothing_may_be_written_a_whole_store_is_read_and_a_part_is_refused() {
 }
 
 #[test]
+fn a_store_in_use_is_read_from_where_it_may_not_be_written() {
+    let (world, seen) = (World::new(), World::new());
+    let (live, fixed) = (world.folder.path(), seen.folder.path());
+    if !Mount::mount(&["--bind", live.to_str().unwrap()], fixed) {
+        return;
+    }
+    let _mount = Mount(fixed.to_owned());
+    if !Mount::mount(&["-o", "remount,bind,ro"], fixed) {
+        return;
+    }
+    let writer = world.writer();
+    for n in 0..3 {
+        done(&writer, fire(run("job/migrate", &n.to_string(), n)));
+        assert_eq!(seen.reader().open_runs().unwrap().len() as u64, n + 1, "what is in the log alone is read too");
+    }
+}
+
+#[test]
 fn the_store_is_for_its_owner_only() {
     let world = World::new();
     let writer = world.writer();

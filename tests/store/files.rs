@@ -185,6 +185,31 @@ fn damage_that_comes_later_is_an_answer_and_the_writer_lives_on() {
 }
 
 #[test]
+fn a_store_that_is_moved_away_under_its_writer_is_noticed_before_anything_is_lost() {
+    let world = World::new();
+    let writer = world.writer();
+    done(&writer, fire(run("job/migrate", "1", 0)));
+    let away = world.folder.path().join("away");
+    std::fs::create_dir(&away).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::rename(beside(&world.path, suffix), away.join(format!("store.db{suffix}"))).unwrap();
+    }
+    let trouble = writer.ask(fire(run("job/migrate", "2", 1))).unwrap_err();
+    assert!(trouble.to_string().contains("it was moved or replaced while it was in use"), "{trouble}");
+    done(&writer, fire(run("job/migrate", "2", 1)));
+    let causes = |reader: Reader| -> Vec<String> {
+        reader.open_runs().unwrap().iter().map(|run| run.cause.to_string()).collect()
+    };
+    assert_eq!(causes(world.reader()), ["2"]);
+    assert_eq!(causes(Reader::open(&away.join("store.db")).unwrap()), ["1"]);
+    // Only the database: half of it is there, and nothing is made beside that.
+    std::fs::remove_file(&world.path).unwrap();
+    assert!(matches!(writer.ask(Write::Open), Err(Trouble::Corrupt { .. })));
+    let trouble = writer.ask(Write::Open).unwrap_err();
+    assert!(trouble.to_string().contains("it is gone, and its log is still there"), "{trouble}");
+}
+
+#[test]
 fn a_torn_log_loses_its_torn_end_and_nothing_else() {
     let world = World::new();
     let writer = world.writer();
