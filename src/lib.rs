@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod call;
 pub mod cli;
 pub mod controller;
 pub mod desired;

@@ -78,12 +78,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("desired", &["engine", "kind", "load", "home", "record"]),
     ("import", &["engine", "kind", "load"]),
     ("store", &["engine"]),
+    ("call", &[]),
     ("cli", ANY),
     ("controller", ANY),
     ("lib", ANY),
     ("main", ANY),
 ];
 const ANY: &[&str] = &[
+    "call",
     "cli",
     "controller",
     "desired",

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod attach;
+pub mod call;
 pub mod caution;
 pub mod completion;
 pub mod controller;
@@ -199,6 +200,8 @@ enum Verb {
     Completion(completion::Args),
     /// Print the version
     Version,
+    #[command(hide = true)]
+    Call(call::Args),
 }
 
 /// Parses argv, runs the verb, and says what went wrong.
@@ -244,6 +247,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Controller(args) => controller::run(global, args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Completion(args) => completion::run(&args),
+        Verb::Call(call::Args {}) => call::run(global),
         Verb::Version => print(&format!("setpoint {}\n", env!("CARGO_PKG_VERSION"))).map(|()| exit::OK),
     }
 }

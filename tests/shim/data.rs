@@ -63,7 +63,10 @@ fn data_costs_the_shim_nothing_once_it_is_handed_over() {
             let held: Vec<PathBuf> =
                 held.filter(|file| file.display().to_string().contains("setpoint-stdin")).collect();
             assert_eq!(held, Vec::<PathBuf>::new(), "the shim keeps the data open");
-            proc_number(*pid, "smaps_rollup", "Private_Dirty")
+            let now = || proc_number(*pid, "smaps_rollup", "Private_Dirty");
+            // Its orders go just after it has answered; they alone are more than this.
+            until("its orders are gone", || now() < 900);
+            now()
         };
         let total: u64 = shims.iter().map(size).sum();
         for pid in &shims {
@@ -84,6 +87,24 @@ fn our_own_program_is_executed_though_its_file_has_gone() {
     Start { is_own: true, through: UNLINKED, ..start }.up();
     assert_eq!(home.end(1).how, How::Code(0));
     assert_eq!(home.log(), [concat!("stdout F setpoint ", env!("CARGO_PKG_VERSION"))]);
+}
+
+#[test]
+fn a_call_is_a_payload() {
+    let home = Home::new();
+    let start = home.start(&["setpoint", "call"]);
+    Start { is_own: true, stdin: Stdin::Data(b"{\"builtin\": \"noop\"}"), ..start }.up();
+    assert_eq!(home.end(1).how, How::Code(0));
+    assert_eq!(home.log(), ["stdout F {}"]);
+    let wait = b"{\"mcp\": {\"server\": [\"sleep\", \"1000\"], \"tool\": \"a\"}}";
+    let start = home.start(&["setpoint", "call"]);
+    let (shim, payload) = Start { is_own: true, stdin: Stdin::Data(wait), attempt: 2, ..start }.up();
+    until("it has its server", || home.processes().len() == 3);
+    let cmdline = std::fs::read(format!("/proc/{}/cmdline", payload.pid)).expect("a live call");
+    assert_eq!((cmdline.as_slice(), comm(payload.pid).as_str()), (&b"setpoint\0call\0"[..], "setpoint-call"));
+    send(shim.pid, Signal::TERM);
+    assert_eq!(home.end(2).how, How::Signal(15));
+    until("nobody is left", || home.processes().is_empty());
 }
 
 #[test]
