@@ -24,7 +24,7 @@ use crate::home::Home;
 use crate::store::reader::Reader;
 use crate::store::writer::Writer;
 use crate::store::{
-    self, AttemptRow, Books as _, ExitRow, OriginRow, Reply, ResultSource, Retention, RunRow, TickRow, Trouble, Write,
+    self, AttemptRow, Books as _, ExitRow, OriginRow, Reply, ResultSource, Retention, TickRow, Trouble, Write,
 };
 
 /// How long a store that failed is left alone.
