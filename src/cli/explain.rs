@@ -119,7 +119,10 @@ fn of_field(def: &KindDef, steps: &[&str], node: &Value) -> String {
     let change = match kind::effect(def, steps.first().copied().unwrap_or_default()) {
         Effect::None => "does nothing to what runs",
         Effect::Live => "applies to what runs, without a restart",
+        Effect::Reschedule => "counts due times anew, from now on",
         Effect::Restart => "restarts its processes, one at a time",
+        Effect::Run => "has it done once more",
+        Effect::Consent => "needs somebody to agree again",
     };
     row("a change", change.to_owned());
     let fields = properties(node);

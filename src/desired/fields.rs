@@ -26,28 +26,14 @@ pub struct Field {
     pub effect: Effect,
 }
 
-/// The word for an effect.
-#[must_use]
-pub fn word(effect: Effect) -> &'static str {
-    match effect {
-        Effect::None => "none",
-        Effect::Live => "live",
-        Effect::Restart => "restart",
-    }
-}
-
-/// The greater of two effects: a restart covers a live change, and that covers none.
+/// The greater of two effects: each covers those before it.
 #[must_use]
 pub fn greater(a: Effect, b: Effect) -> Effect {
-    match (a, b) {
-        (Effect::Restart, _) | (_, Effect::Restart) => Effect::Restart,
-        (Effect::Live, _) | (_, Effect::Live) => Effect::Live,
-        (Effect::None, Effect::None) => Effect::None,
-    }
+    a.max(b)
 }
 
 fn effect_word<S: serde::Serializer>(effect: &Effect, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(word(*effect))
+    serializer.collect_str(effect)
 }
 
 /// What is compared of a version.

@@ -10,7 +10,8 @@ use super::change::Proposal;
 use super::generation::Stored;
 use super::registry;
 use crate::engine::ObjectRef;
-use crate::load::{Problem, similar};
+use crate::kind::Names;
+use crate::load::{Link, Problem, similar};
 
 /// What is wrong with the references of `proposals`, each with the proposal it stands in.
 #[must_use]
@@ -23,11 +24,11 @@ pub fn check(base: &Stored, proposals: &[&Proposal], removed: &BTreeSet<&ObjectR
     let is_stored = |id: &ObjectRef| base.objects.contains_key(id) && !removed.contains(id);
     let mut found = Vec::new();
     for proposal in proposals {
-        for link in proposal.links.iter() {
-            if !proposed.contains_key(&link.object) && !is_stored(&link.object) {
+        for (link, object) in proposal.links.iter().filter_map(|link| Some((link, needed(link)?))) {
+            if !proposed.contains_key(object) && !is_stored(object) {
                 let names = proposed.keys().copied().chain(base.objects.keys().filter(|id| is_stored(id)));
-                let meant = similar(link.object.name(), names.map(ObjectRef::name));
-                found.push((proposal.id.clone(), dangling(proposal, link, meant, removed.contains(&link.object))));
+                let meant = similar(object.name(), names.map(ObjectRef::name));
+                found.push((proposal.id.clone(), dangling(proposal, link, object, meant, removed.contains(object))));
             }
         }
     }
@@ -35,10 +36,18 @@ pub fn check(base: &Stored, proposals: &[&Proposal], removed: &BTreeSet<&ObjectR
     found
 }
 
-fn dangling(proposal: &Proposal, link: &crate::load::Link, meant: Option<&str>, is_going: bool) -> Problem {
+/// What has to be there before it starts, if that is what is named.
+fn needed(link: &Link) -> Option<&ObjectRef> {
+    match &link.names {
+        Names::Need(object) => Some(object),
+        Names::Quiet(_) | Names::Use { .. } | Names::Zone(_) | Names::Alone => None,
+    }
+}
+
+fn dangling(proposal: &Proposal, link: &Link, object: &ObjectRef, meant: Option<&str>, is_going: bool) -> Problem {
     let mut problem = link.at.clone();
     let why = if is_going { "which this would remove" } else { "which is neither in these files nor applied" };
-    problem.message = format!("{} needs {}, {why}", proposal.id, link.object);
+    problem.message = format!("{} needs {}, {why}", proposal.id, object);
     problem.label = meant.map(|meant| format!("did you mean `{meant}`?")).unwrap_or_default();
     problem.help = "add its manifest, apply it first, or correct the name".to_owned();
     problem
@@ -56,7 +65,7 @@ fn circles(
         needs.insert(id.clone(), named.iter().filter_map(|name| name.parse().ok()).collect());
     }
     for proposal in proposals {
-        needs.insert(proposal.id.clone(), proposal.links.iter().map(|link| link.object.clone()).collect());
+        needs.insert(proposal.id.clone(), proposal.links.iter().filter_map(needed).cloned().collect());
     }
     let (mut found, mut told) = (Vec::new(), BTreeSet::new());
     for proposal in proposals.iter().filter(|proposal| !proposal.links.is_empty()) {
@@ -65,7 +74,7 @@ fn circles(
         }
         let Some(circle) = circle_from(&needs, &proposal.id) else { continue };
         let first = circle.get(1).unwrap_or(&proposal.id);
-        if let Some(link) = proposal.links.iter().find(|link| link.object == *first) {
+        if let Some(link) = proposal.links.iter().find(|link| needed(link) == Some(first)) {
             let mut problem = link.at.clone();
             let names: Vec<&str> = circle.iter().map(ObjectRef::as_str).collect();
             problem.message = format!("{} needs itself: {}", proposal.id, names.join(" -> "));

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::change::{Action, Change, Changes, Summary};
-use super::fields::{Field, greater, word};
+use super::fields::{Field, greater};
 use crate::kind::Effect;
 
 /// The longest value that is shown, in characters.
@@ -90,7 +90,11 @@ fn field_line(text: &mut String, field: &Field, width: usize) {
 pub fn effect_words(effect: Effect) -> &'static str {
     match effect {
         Effect::None => "no effect",
-        Effect::Live | Effect::Restart => word(effect),
+        Effect::Live => "live",
+        Effect::Reschedule => "reschedule",
+        Effect::Restart => "restart",
+        Effect::Run => "run again",
+        Effect::Consent => "needs consent",
     }
 }
 

@@ -6,19 +6,37 @@
 //! and one line here, and a new field is one line in the struct of its kind.
 
 pub mod address;
+pub mod capability;
+pub mod clock;
+pub mod command;
+pub mod cronjob;
+pub mod job;
+pub mod needs;
+pub mod params;
+pub mod process;
+pub mod quiethours;
+pub mod runs;
 pub mod schema;
 pub mod service;
+pub mod settings;
 pub mod units;
+pub mod work;
+pub mod workflow;
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use runs::{Runs, RunsPart};
+
 use crate::engine::expand::Kind;
+use crate::engine::name::ObjectRef;
+use crate::engine::run::Target;
 
 /// Every kind there is, sorted by name.
-pub const KINDS: &[KindDef] = &[service::DEF];
+pub const KINDS: &[KindDef] =
+    &[capability::DEF, cronjob::DEF, job::DEF, quiethours::DEF, service::DEF, settings::DEF, workflow::DEF];
 
 /// The value of `apiVersion`.
 pub const API_VERSION: &str = "setpoint/v1";
@@ -27,8 +45,7 @@ pub const API_VERSION: &str = "setpoint/v1";
 pub const METADATA_IGNORED: &[&str] = &["generation", "layer", "set", "source", "uid"];
 
 /// Kinds that are planned and not there yet, so that their names are not taken for typing errors.
-pub const KINDS_LATER: &[&str] =
-    &["Agent", "Capability", "Channel", "CronJob", "Job", "Mailbox", "QuietHours", "Settings", "Trigger", "Workflow"];
+pub const KINDS_LATER: &[&str] = &["Agent", "Channel", "Mailbox", "Trigger"];
 
 /// What the rest of the program must know about a kind.
 pub struct KindDef {
@@ -65,15 +82,21 @@ impl fmt::Debug for KindDef {
     }
 }
 
-/// What a change of a field does to what runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a change of a field does to what runs; each covers those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// Nothing: it is for people and selectors.
     None,
     /// It applies to what runs, without a restart.
     Live,
+    /// Due times are counted anew, from now on.
+    Reschedule,
     /// Processes are started anew, one at a time.
     Restart,
+    /// It is done once more.
+    Run,
+    /// A person has to agree to it again.
+    Consent,
 }
 
 impl fmt::Display for Effect {
@@ -81,7 +104,10 @@ impl fmt::Display for Effect {
         f.write_str(match self {
             Effect::None => "none",
             Effect::Live => "live",
+            Effect::Reschedule => "reschedule",
             Effect::Restart => "restart",
+            Effect::Run => "run",
+            Effect::Consent => "consent",
         })
     }
 }
@@ -98,13 +124,39 @@ pub struct Parsed {
     pub references: Vec<Reference>,
 }
 
-/// Another object that a spec names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something outside of it that a spec names.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reference {
     /// The way to where it is named, as in [`FieldError::path`].
     pub path: Vec<String>,
-    /// Which.
-    pub object: crate::engine::ObjectRef,
+    /// What.
+    pub names: Names,
+}
+
+/// What a spec names, and what for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Names {
+    /// What it needs before it starts.
+    Need(ObjectRef),
+    /// Hours in which it does not start.
+    Quiet(ObjectRef),
+    /// What it uses, and with which parameters.
+    Use {
+        /// What.
+        target: Target,
+        /// The parameters.
+        with: Value,
+    },
+    /// A time zone.
+    Zone(Arc<str>),
+    /// Nothing: there is one object of its kind at most.
+    Alone,
+}
+
+/// The zone that a field names, if it does.
+fn zone_reference(path: &[&str], zone: Option<&String>) -> Option<Reference> {
+    let path = path.iter().map(|step| (*step).to_owned()).collect();
+    Some(Reference { path, names: Names::Zone(Arc::from(zone?.as_str())) })
 }
 
 /// One thing that is wrong with one field of a spec.
@@ -118,6 +170,8 @@ pub struct FieldError {
     pub what: String,
     /// What to write instead.
     pub help: String,
+    /// Where in the text of the value it is, in characters from 1, where that is known.
+    pub column: Option<usize>,
 }
 
 /// The two sides of `name: value`.
@@ -133,7 +187,7 @@ impl FieldError {
     /// An error of the value at `path`.
     pub fn new(path: &[&str], what: impl Into<String>, help: impl Into<String>) -> FieldError {
         let path = path.iter().map(|step| (*step).to_owned()).collect();
-        FieldError { path, part: Part::Value, what: what.into(), help: help.into() }
+        FieldError { path, part: Part::Value, what: what.into(), help: help.into(), column: None }
     }
 
     /// An error of the name at the end of `path`.
@@ -173,4 +227,28 @@ pub fn effect(def: &KindDef, field: &str) -> Effect {
         "labels" | "annotations" => Effect::None,
         of_the_spec => (def.effect)(of_the_spec),
     }
+}
+
+/// Text from outside in backquotes: cut to 60 characters, control characters escaped, so that an error stays one line.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    format!("`{}`", plain(text))
+}
+
+/// The same without quotes.
+#[must_use]
+pub fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for (count, character) in text.chars().enumerate() {
+        if count == 60 {
+            out.push_str("...");
+            break;
+        }
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }

@@ -30,6 +30,25 @@ pub fn of_spec<T: JsonSchema>() -> Schema {
     schema
 }
 
+/// One schema with the fields of all of these; what the first says of the whole stays.
+#[must_use]
+pub fn joined<const N: usize>(parts: [Schema; N]) -> Schema {
+    let mut whole = Map::new();
+    for part in parts {
+        for (word, value) in part.to_value().as_object().cloned().unwrap_or_default() {
+            match (whole.get_mut(&word), value) {
+                (Some(Value::Object(fields)), Value::Object(more)) => fields.extend(more),
+                (Some(Value::Array(items)), Value::Array(more)) => items.extend(more),
+                (Some(_), _) => {}
+                (None, value) => {
+                    whole.insert(word, value);
+                }
+            }
+        }
+    }
+    Schema::from(whole)
+}
+
 /// Removes what means something to Rust only: line breaks of comments, `uint32`, a default that is no value.
 fn tidy(schema: &mut Schema) {
     if let Some(text) = schema.get("description").and_then(Value::as_str) {

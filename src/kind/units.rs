@@ -46,6 +46,9 @@ pub fn complaint(x_type: &str, text: &str) -> Option<Wrong> {
         "signal" => text.parse::<Signal>().err(),
         "http" => text.parse::<super::address::HttpAddress>().err(),
         "tcp" => text.parse::<super::address::TcpAddress>().err(),
+        "moment" => text.parse::<super::clock::Moment>().err(),
+        "time" => text.parse::<super::clock::TimeOfDay>().err(),
+        "days" => text.parse::<super::clock::Days>().err(),
         _ => None,
     }
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::Link;
 use super::foreign::{self, Advice};
+use super::paths;
 use super::problem::{Findings, Problem, Source, plain, quote};
 use super::tree::{Entry, Node, Tree};
 use super::value;
@@ -85,7 +86,7 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
     if !broken.is_empty() {
         leave_out(&mut spec, &broken, schema(def));
     }
-    resolve(subject, &mut spec, findings);
+    paths::resolve(subject, &mut spec, findings);
     match (def.parse)(&spec) {
         Ok(parsed) if broken.is_empty() => Some(parsed),
         Ok(_) => None,
@@ -100,7 +101,7 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
 /// Where another object is named.
 pub fn link(subject: &Subject<'_>, reference: Reference) -> Link {
     let at = at_value(subject, &reference.path, String::new(), String::new(), String::new());
-    Link { object: reference.object, at }
+    Link { path: reference.path, names: reference.names, at }
 }
 
 /// Reports what the schema finds; returns the paths of what is not to be parsed any more.
@@ -164,67 +165,6 @@ fn leave_out(spec: &mut Value, broken: &BTreeSet<Vec<String>>, schema: &Value) {
     }
 }
 
-/// Makes paths absolute.
-fn resolve(subject: &Subject<'_>, spec: &mut Value, findings: &mut Findings) {
-    let Some(fields) = spec.as_object_mut() else { return };
-    for name in subject.def.paths {
-        let written = fields.get(*name).and_then(Value::as_str).unwrap_or(".");
-        if written.starts_with('~') {
-            let message = format!("{} begins with `~`, which only a shell replaces", quote(name));
-            let help = "write the whole path, as in /home/ada/web".to_owned();
-            findings.push(at_value(subject, &[(*name).to_owned()], message, String::new(), help));
-        }
-        fields.insert((*name).to_owned(), Value::String(absolute(subject.folder, written)));
-    }
-    for pattern in subject.def.files {
-        let steps: Vec<&str> = pattern.split('.').collect();
-        resolve_file(subject, spec, &steps, &mut Vec::new(), findings);
-    }
-}
-
-/// Makes the paths at the end of these steps absolute; `*` stands for every key.
-fn resolve_file(
-    subject: &Subject<'_>,
-    value: &mut Value,
-    steps: &[&str],
-    path: &mut Vec<String>,
-    findings: &mut Findings,
-) {
-    match (value, steps) {
-        (Value::String(text), []) => {
-            if text.starts_with('~') {
-                let message = format!("{} begins with `~`, which only a shell replaces", quote(&dotted(path)));
-                let help = "write the whole path, as in /home/ada/web".to_owned();
-                findings.push(at_value(subject, path, message, String::new(), help));
-            }
-            *text = absolute(subject.folder, text);
-        }
-        (Value::Array(items), []) => {
-            for (index, item) in items.iter_mut().enumerate().filter(|(_, item)| item.is_string()) {
-                path.push(index.to_string());
-                resolve_file(subject, item, &[], path, findings);
-                path.pop();
-            }
-        }
-        (Value::Object(fields), [step, rest @ ..]) => {
-            for (name, field) in fields.iter_mut().filter(|(name, _)| *step == "*" || name == step) {
-                path.push(name.clone());
-                resolve_file(subject, field, rest, path, findings);
-                path.pop();
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Joins a path to a folder; `.` and empty steps go, `..` stays, since a symlink may stand before it.
-fn absolute(folder: &str, path: &str) -> String {
-    let from = if path.starts_with('/') { "" } else { folder };
-    let steps = from.split('/').chain(path.split('/')).filter(|step| !step.is_empty() && *step != ".");
-    let joined = steps.fold(String::new(), |joined, step| joined + "/" + step);
-    if joined.is_empty() { "/".to_owned() } else { joined }
-}
-
 fn by_type(subject: &Subject<'_>, error: &FieldError) -> Problem {
     if error.path.is_empty() {
         let message = format!("{} {}", subject.title, error.what);
@@ -235,14 +175,32 @@ fn by_type(subject: &Subject<'_>, error: &FieldError) -> Problem {
         (Part::Name, Some(entry)) => {
             subject.source.problem(entry.key_at.clone(), message, String::new(), error.help.clone())
         }
-        (Part::Name, None) | (Part::Value, _) => {
-            at_value(subject, &error.path, message, String::new(), error.help.clone())
-        }
+        (Part::Name, None) | (Part::Value, _) => match column(subject, error) {
+            Some(at) => subject.source.problem(at, message, String::new(), error.help.clone()),
+            None => at_value(subject, &error.path, message, String::new(), error.help.clone()),
+        },
     }
 }
 
+/// The bytes from the column of an error on, where the text stands in the file as it is.
+fn column(subject: &Subject<'_>, error: &FieldError) -> Option<Range<usize>> {
+    let (column, Some(Tree { at, node: Node::Scalar { text, .. }, .. })) =
+        (error.column?, locate(subject, &error.path).1)
+    else {
+        return None;
+    };
+    let written = subject.source.text.get(at.clone())?;
+    let begin = at.start + usize::from(written.starts_with(['"', '\'']));
+    // Escapes and folded lines move what follows them.
+    let is_as_written = subject.source.text.get(begin..)?.starts_with(text.as_str());
+    let skipped: usize = text.chars().take(column.saturating_sub(1)).map(char::len_utf8).sum();
+    let item = text.get(skipped..)?.split([' ', '\t', ',']).next().unwrap_or_default();
+    let from = begin + skipped;
+    is_as_written.then(|| from..from + item.len().max(1))
+}
+
 /// `backoff.from`, `run[1]`.
-fn dotted(path: &[String]) -> String {
+pub(super) fn dotted(path: &[String]) -> String {
     let mut out = String::new();
     for step in path {
         let is_index = !out.is_empty() && step.bytes().all(|b| b.is_ascii_digit());
@@ -266,7 +224,12 @@ fn locate<'a>(subject: &Subject<'a>, path: &[String]) -> (Option<&'a Entry>, Opt
                 entry = found;
                 &found.value
             }),
-            Node::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+            Node::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)).inspect(|item| {
+                // A map in a list has no key of its own; its first stands for it.
+                if let Node::Map(entries) = &item.node {
+                    entry = entries.first().unwrap_or(entry);
+                }
+            }),
             Node::Scalar { .. } => None,
         };
         match next {
@@ -278,7 +241,13 @@ fn locate<'a>(subject: &Subject<'a>, path: &[String]) -> (Option<&'a Entry>, Opt
 }
 
 /// A problem that points at a value, or at its key when the value is empty or spans lines.
-fn at_value(subject: &Subject<'_>, path: &[String], message: String, label: String, help: String) -> Problem {
+pub(super) fn at_value(
+    subject: &Subject<'_>,
+    path: &[String],
+    message: String,
+    label: String,
+    help: String,
+) -> Problem {
     let at = match locate(subject, path) {
         (_, Some(Tree { at, node: Node::Scalar { .. }, .. })) if !at.is_empty() => at.clone(),
         (Some(entry), _) => entry.key_at.clone(),

@@ -12,6 +12,7 @@ mod document;
 mod file;
 mod folder;
 mod foreign;
+mod paths;
 mod problem;
 mod read;
 mod set;
@@ -35,7 +36,7 @@ pub use set::FolderSet;
 pub use tree::{Entry, Node as TreeNode, Tree, parse as parse_trees};
 
 use crate::engine::name::ObjectRef;
-use crate::kind::KindDef;
+use crate::kind::{KindDef, Names};
 use file::FilePlace;
 use read::Refused;
 
@@ -63,11 +64,13 @@ pub struct Manifest {
     pub links: Arc<[Link]>,
 }
 
-/// Another object that a manifest names, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something outside of it that a manifest names, and where.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Link {
-    /// Which.
-    pub object: ObjectRef,
+    /// The way to it, as in [`crate::kind::FieldError::path`].
+    pub path: Vec<String>,
+    /// What.
+    pub names: Names,
     /// The place, as a problem that lacks its words.
     pub at: Problem,
 }

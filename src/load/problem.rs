@@ -9,6 +9,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use crate::kind::{plain, shown as quote};
+
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// The most problems of one file that are kept; more are counted.
@@ -167,30 +169,6 @@ impl std::error::Error for Problems {}
 #[must_use]
 pub fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// Text from outside in backquotes: cut to 60 characters, control characters escaped, so that an error stays one line.
-#[must_use]
-pub fn quote(text: &str) -> String {
-    format!("`{}`", plain(text))
-}
-
-/// The same without quotes.
-#[must_use]
-pub fn plain(text: &str) -> String {
-    let mut out = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == 60 {
-            out.push_str("...");
-            break;
-        }
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }
 
 /// A text being read, and where its lines begin.

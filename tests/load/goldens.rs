@@ -158,7 +158,12 @@ fn one_item() -> Items {
 }
 
 fn verb(action: Option<&Action>) -> String {
-    let Some(Action::Spawn(spawn)) = action else { return "wait".to_owned() };
+    let spawn = match action {
+        Some(Action::Spawn(spawn)) => spawn,
+        Some(Action::Fire(_)) => return "fire".to_owned(),
+        Some(other) => return format!("{other:?}"),
+        None => return "wait".to_owned(),
+    };
     let Launch { command, env, env_files, inherit, user, group, umask, limits, stdin, is_notified, is_durable, dir: _ } =
         &*spawn.launch;
     let mut text = format!("start {command:?}");

@@ -297,40 +297,40 @@ fn one_broken_document_hides_no_other() {
     check(
         text,
         expect![[r#"
-        error: a value that begins with `*` must be in quotes
-         --> <stdin>:3:6
-          |
-        3 | run: *
-          |      ^ without them, `*` makes it an alias
-          |
-          = help: write "*"
+            error: a value that begins with `*` must be in quotes
+             --> <stdin>:3:6
+              |
+            3 | run: *
+              |      ^ without them, `*` makes it an alias
+              |
+              = help: write "*"
 
-        error: Service "b" has no `run`
-         --> <stdin>:5:1
-          |
-        5 | kind: Service
-          | ^^^^
-          |
-          = help: add it: `run: npm start`
+            error: Service "b" has no `run`
+             --> <stdin>:5:1
+              |
+            5 | kind: Service
+              | ^^^^
+              |
+              = help: add it: `run: npm start`
 
-        error: `replicas` is the number -1, but it counts processes: 0 to 1000
-         --> <stdin>:7:11
-          |
-        7 | replicas: -1
-          |           ^^
-          |
-          = help: for example: replicas: 1
+            error: `replicas` is the number -1, but it counts processes: 0 to 1000
+             --> <stdin>:7:11
+              |
+            7 | replicas: -1
+              |           ^^
+              |
+              = help: for example: replicas: 1
 
-        error: unknown kind `Servic`
-         --> <stdin>:9:7
-          |
-        9 | kind: Servic
-          |       ^^^^^^ did you mean `Service`?
-          |
-          = help: there are: Service
+            error: unknown kind `Servic`
+             --> <stdin>:9:7
+              |
+            9 | kind: Servic
+              |       ^^^^^^ did you mean `Service`?
+              |
+              = help: there are: Capability, CronJob, Job, QuietHours, Service, Settings, Workflow
 
-        4 errors in 1 of 1 file.
-    "#]],
+            4 errors in 1 of 1 file.
+        "#]],
     );
 }
 
@@ -367,30 +367,30 @@ fn kinds() {
     check(
         "kind: service\nname: a\n",
         expect![[r#"
-        error: unknown kind `service`
-         --> <stdin>:1:7
-          |
-        1 | kind: service
-          |       ^^^^^^^ did you mean `Service`?
-          |
-          = help: there are: Service
+            error: unknown kind `service`
+             --> <stdin>:1:7
+              |
+            1 | kind: service
+              |       ^^^^^^^ did you mean `Service`?
+              |
+              = help: there are: Capability, CronJob, Job, QuietHours, Service, Settings, Workflow
 
-        1 error in 1 of 1 file.
-    "#]],
+            1 error in 1 of 1 file.
+        "#]],
     );
     check(
         "kind: Servcie\nname: a\n",
         expect![[r#"
-        error: unknown kind `Servcie`
-         --> <stdin>:1:7
-          |
-        1 | kind: Servcie
-          |       ^^^^^^^ did you mean `Service`?
-          |
-          = help: there are: Service
+            error: unknown kind `Servcie`
+             --> <stdin>:1:7
+              |
+            1 | kind: Servcie
+              |       ^^^^^^^ did you mean `Service`?
+              |
+              = help: there are: Capability, CronJob, Job, QuietHours, Service, Settings, Workflow
 
-        1 error in 1 of 1 file.
-    "#]],
+            1 error in 1 of 1 file.
+        "#]],
     );
     check(
         "kind: Deployment\nname: a\n",
@@ -409,58 +409,66 @@ fn kinds() {
     check(
         "kind: CronJob\nname: a\n",
         expect![[r#"
-        error: the kind `CronJob` is not supported by this version yet
-         --> <stdin>:1:7
-          |
-        1 | kind: CronJob
-          |       ^^^^^^^
-          |
-          = help: there are: Service
+            error: CronJob "a" does not say what to do
+             --> <stdin>:1:1
+              |
+            1 | kind: CronJob
+              | ^^^^
+              |
+              = help: write one of run, use and prompt, as in `run: ./backup.sh`
 
-        1 error in 1 of 1 file.
-    "#]],
+            error: CronJob "a" does not say when: `schedule` is missing
+             --> <stdin>:1:1
+              |
+            1 | kind: CronJob
+              | ^^^^
+              |
+              = help: write `schedule: "0 3 * * *"`, or `every: 15m`
+
+            2 errors in 1 of 1 file.
+        "#]],
     );
     check(
         "kind: Cronjob\nname: a\n",
         expect![[r#"
-        error: unknown kind `Cronjob`
-         --> <stdin>:1:7
-          |
-        1 | kind: Cronjob
-          |       ^^^^^^^ did you mean `CronJob`?
-          |
-          = help: there are: Service
+            error: unknown kind `Cronjob`
+             --> <stdin>:1:7
+              |
+            1 | kind: Cronjob
+              |       ^^^^^^^ did you mean `CronJob`?
+              |
+              = help: there are: Capability, CronJob, Job, QuietHours, Service, Settings, Workflow
 
-        1 error in 1 of 1 file.
-    "#]],
+            1 error in 1 of 1 file.
+        "#]],
     );
     check(
         "kind: Banana\nname: a\n",
         expect![[r#"
-        error: unknown kind `Banana`
-         --> <stdin>:1:7
-          |
-        1 | kind: Banana
-          |       ^^^^^^
-          |
-          = help: there are: Service
+            error: unknown kind `Banana`
+             --> <stdin>:1:7
+              |
+            1 | kind: Banana
+              |       ^^^^^^
+              |
+              = help: there are: Capability, CronJob, Job, QuietHours, Service, Settings, Workflow
 
-        1 error in 1 of 1 file.
-    "#]],
+            1 error in 1 of 1 file.
+        "#]],
     );
     check(
         "kind: [Service]\nname: a\n",
         expect![[r#"
-        error: `kind` is not the name of a kind
-         --> <stdin>:1:1
-          |
-        1 | kind: [Service]
-          | ^^^^
-          |
-          = help: write one of: Service
+            error: `kind` is not the name of a kind
+             --> <stdin>:1:1
+              |
+            1 | kind: [Service]
+              | ^^^^
+              |
+              = help: write one of: Capability, CronJob, Job, QuietHours, Service, Settings, Workflow
 
-        1 error in 1 of 1 file.
-    "#]],
+            1 error in 1 of 1 file.
+        "#]],
     );
     check(
         "services:\n  web:\n    image: nginx\n",

@@ -5,7 +5,6 @@
 //! In: a spec as JSON. Out: one want per replica or item. Not here: doing anything about them.
 //! The surprise: only what a process is made from is in the revision; every other field applies to what runs.
 
-pub mod command;
 pub mod others;
 pub mod probes;
 pub mod rules;
@@ -17,15 +16,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use self::command::{InheritEnv, Limits, Run, Texts, Value, check_env, check_text, umask, variables};
-use self::others::{Adopt, ForEach, Need, check_needs, needs, references};
+use self::others::{Adopt, ForEach};
 use self::probes::{Heartbeat, Live, Ready};
-use self::rules::{Backoff, Log, RestartRule, Stop};
+use self::rules::{Backoff, RestartRule};
+use super::command::{InheritEnv, Limits, Run, Texts, Value, check_env, check_text, umask, variables};
+use super::needs::{Need, check_needs, needs, references};
+use super::process::{Log, Stop, without_defaults};
 use super::units::{Text, count};
 use super::{Effect, FieldError, KindDef, Parsed};
 use crate::engine::expand::{self, Items, Kind, Up, Want};
 use crate::engine::name::Cause;
-use crate::engine::plan::{Launch, LogLimits, Policy, Stdin, StopRule, Told};
+use crate::engine::plan::{Launch, Policy, Stdin, Told};
 use crate::engine::probe::Probes;
 
 /// The line in [`super::KINDS`].
@@ -245,18 +246,6 @@ impl Spec {
     }
 }
 
-/// Drops what equals its default, at every depth.
-fn without_defaults(value: Json, defaults: &Json) -> Json {
-    let (Json::Object(fields), Json::Object(defaults)) = (&value, defaults) else { return value };
-    let kept = fields.iter().filter(|(name, field)| defaults.get(*name) != Some(field));
-    let pruned = kept.map(|(name, field)| {
-        let field =
-            defaults.get(name).map_or_else(|| field.clone(), |default| without_defaults(field.clone(), default));
-        (name.clone(), field)
-    });
-    Json::Object(pruned.collect())
-}
-
 /// A Service as the engine sees it.
 #[derive(Clone, Debug)]
 struct Service {
@@ -396,8 +385,8 @@ impl Spec {
 
     fn policy(&self) -> Policy {
         Policy {
-            stop: StopRule { signal: self.stop.signal.0, grace: self.stop.grace.0 },
-            log: LogLimits { max_size: self.log.max_size.0, max_files: self.log.max_files },
+            stop: self.stop.rule(),
+            log: self.log.limits(),
             told: self.ready.as_ref().map(Ready::told).unwrap_or_default(),
             watchdog: self.watchdog(),
         }

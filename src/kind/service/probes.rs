@@ -9,11 +9,11 @@ use std::time::Duration as StdDuration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::command::{check_argv, check_text};
 use crate::engine::plan::Told;
 use crate::engine::probe::{self, Check, Poke};
 use crate::kind::FieldError;
 use crate::kind::address::{HttpAddress, TcpAddress};
+use crate::kind::command::{check_argv, check_text};
 use crate::kind::units::{Duration, Signal, count};
 
 /// The longest text a log probe looks for, in bytes.

@@ -1,6 +1,6 @@
-//! What the end of a Service is answered with, how it is stopped, and how much of its output is kept.
+//! What the end of a Service is answered with.
 //!
-//! In: the fields `restart`, `backoff`, `stop` and `log`. Out: the rules the engine and a shim follow.
+//! In: the fields `restart` and `backoff`. Out: the rules the engine follows.
 //! Not here: following them. The surprise: the delay of a backoff counts from the previous start.
 
 use std::time::Duration as StdDuration;
@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::backoff::{BackoffRule, GiveUp};
 use crate::engine::expand::Restart;
-use crate::engine::plan::{LogLimits, StopRule};
 use crate::kind::FieldError;
-use crate::kind::units::{Duration, Factor, Signal, Size, count};
+use crate::kind::units::{Duration, Factor, count};
 
 /// What the end of a process is answered with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -75,40 +74,6 @@ pub enum GiveUpRule {
     Never,
 }
 
-/// How it is stopped.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Stop {
-    /// The signal that asks it to stop.
-    pub signal: Signal,
-    /// How long until KILL; at most 1h.
-    pub grace: Duration,
-}
-
-impl Default for Stop {
-    fn default() -> Stop {
-        Stop { signal: Signal(StopRule::DEFAULT.signal), grace: Duration(StopRule::DEFAULT.grace) }
-    }
-}
-
-/// How much output is kept.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Log {
-    /// A file is closed when it has reached this size; at least 4Ki.
-    pub max_size: Size,
-    /// How many files are kept, the one being written included.
-    #[serde(deserialize_with = "count")]
-    #[schemars(range(min = 1, max = 1000), extend("x-rule" = "it counts files: 1 to 1000"))]
-    pub max_files: u32,
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log { max_size: Size(LogLimits::DEFAULT.max_size), max_files: LogLimits::DEFAULT.max_files }
-    }
-}
-
 impl Backoff {
     /// Says what types cannot say.
     pub fn check(&self, errors: &mut Vec<FieldError>) {
@@ -157,27 +122,6 @@ impl Backoff {
                 GiveUpRule::Always => GiveUp::Always,
                 GiveUpRule::Never => GiveUp::Never,
             },
-        }
-    }
-}
-
-impl Stop {
-    /// Says what types cannot say.
-    pub fn check(&self, errors: &mut Vec<FieldError>) {
-        if self.grace.0 > StopRule::GRACE_MAX {
-            errors.push(FieldError::new(&["stop", "grace"], "is longer than 1h", "write at most 1h"));
-        }
-    }
-}
-
-impl Log {
-    /// Says what types cannot say.
-    pub fn check(&self, errors: &mut Vec<FieldError>) {
-        if !(4096..=1 << 40).contains(&self.max_size.0) {
-            errors.push(FieldError::new(&["log", "maxSize"], "is out of range", "write 4Ki to 1Ti"));
-        }
-        if !(1..=1000).contains(&self.max_files) {
-            errors.push(FieldError::new(&["log", "maxFiles"], "is out of range", "write 1 to 1000"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a Service executes, and in which surroundings: its command, its environment, who it is and what it may use.
+//! What is executed, and in which surroundings: its command, its environment, who it is and what it may use.
 //!
 //! In: the fields `run`, `env`, `envFile`, `inheritEnv`, `user`, `group`, `umask` and `limits`. Out: parts of a
 //! [`Launch`](crate::engine::plan::Launch). Not here: reading any of the places a value may come from.
@@ -52,11 +52,16 @@ impl Run {
 
     /// Says what types cannot say.
     pub fn check(&self, errors: &mut Vec<FieldError>) {
+        self.check_at(&["run"], errors);
+    }
+
+    /// The same where it stands elsewhere.
+    pub fn check_at(&self, path: &[&str], errors: &mut Vec<FieldError>) {
         let help = "write what to run: run: ./server --port 8080";
         match self {
-            Run::Line(line) if line.trim().is_empty() => errors.push(FieldError::new(&["run"], "is empty", help)),
-            Run::Line(line) => check_text(&["run"], line, errors),
-            Run::Argv(argv) => check_argv(&["run"], argv, errors),
+            Run::Line(line) if line.trim().is_empty() => errors.push(FieldError::new(path, "is empty", help)),
+            Run::Line(line) => check_text(path, line, errors),
+            Run::Argv(argv) => check_argv(path, argv, errors),
         }
     }
 }

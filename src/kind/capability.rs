@@ -1,0 +1,444 @@
+//! Capability: a named action that others use, with what it takes.
+//!
+//! In: a spec as JSON. Out: a rule whose runs arise when somebody asks, and the action for those that use it.
+//! Not here: making calls (`setpoint call`).
+//! The surprise: a header that comes from elsewhere is no part of the orders of a call: those name a variable, and the
+//! process that makes the call finds the value in its own environment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+
+use super::command::{Run, check_argv, check_text};
+use super::params::{self, Written};
+use super::process::{Process, canonical, joined, only, read, without};
+use super::units::{Duration, Text};
+use super::work::check_timeout;
+use super::{Effect, FieldError, KindDef, Parsed, Runs};
+use crate::engine::plan::{Command, EnvValue, Launch};
+use crate::engine::run::{self, Arises, History, Overlap, RunRule, Way, Work};
+
+/// The line in [`super::KINDS`].
+pub const DEF: KindDef = KindDef {
+    kind: "Capability",
+    lower: "capability",
+    plural: "capabilities",
+    short: &["cap"],
+    summary: "A named action with parameters, which Jobs, CronJobs and Workflows use.",
+    parse,
+    schema,
+    effect,
+    paths: &["dir"],
+    files: &["envFile", "env.*.fromFile", "http.headers.*.fromFile", "mcp.headers.*.fromFile"],
+    texts: &["env"],
+    later: &[],
+};
+
+/// How many runs of it there are at once, beside those of what uses it.
+const AT_ONCE: u32 = 10;
+/// The most headers of a call.
+const HEADERS_MAX: usize = 64;
+
+/// What it does and what it takes. Exactly one of run, http and mcp.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Spec {
+    /// What to run. Parameters come as JSON on standard input and as SETPOINT_PARAM_NAME, and never in the line. A text
+    /// is a line for `/bin/sh -c` (executed directly when it needs no shell); a list is the exact program and its
+    /// arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<Run>,
+    /// A request over HTTP. Parameters are its body, or part of the address for a method without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<Http>,
+    /// A tool of a server that speaks the Model Context Protocol. Parameters are its arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp: Option<Mcp>,
+    /// What it takes: names, each with type, required, default, description, enum, pattern and so on; or a JSON Schema.
+    /// Nothing by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = [{ "app": { "type": "string", "required": true } }]))]
+    #[schemars(extend("x-rule" = "it maps names of parameters to what they are"))]
+    params: Option<Written>,
+    /// What a mistake costs.
+    risk: Risk,
+    /// The longest one run of it may take; then it is stopped. No limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeout: Option<Duration>,
+}
+
+/// A request over HTTP.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Http {
+    /// GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.
+    #[serde(default)]
+    method: Method,
+    /// The address.
+    #[schemars(length(min = 1), extend("examples" = ["https://hooks.example.com/deploy"]))]
+    url: String,
+    /// Its headers. A value is text, or comes at each call from elsewhere: fromEnv, fromFile, fromCommand, after a prefix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("examples" = [{ "Authorization": { "prefix": "Bearer ", "fromFile": "secrets/token" } }]))]
+    #[schemars(extend("x-rule" = "it maps names of headers to text"))]
+    headers: BTreeMap<String, Header>,
+    /// What is sent in the place of the parameters: a text as it stands, anything else as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "body_schema")]
+    body: Option<Json>,
+    /// The answers that are a success; any from 200 to 299 when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(range(min = 100, max = 599)), extend("examples" = [[200, 404]]))]
+    expect: Vec<u16>,
+}
+
+fn body_schema(_: &mut schemars::SchemaGenerator) -> Schema {
+    json_schema!({ "examples": [{ "text": "deployed" }] })
+}
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[schemars(inline)]
+enum Method {
+    #[default]
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Options,
+}
+
+/// A tool of an MCP server.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Mcp {
+    /// A program that is started for each call, as a list, or the address of a server.
+    server: Server,
+    /// The name of the tool.
+    #[schemars(length(min = 1), extend("examples" = ["create_issue"]))]
+    tool: String,
+    /// Headers of each request, for a server that has an address; as in http.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("x-rule" = "it maps names of headers to text"))]
+    headers: BTreeMap<String, Header>,
+}
+
+/// An MCP server.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline, transform = server_schema)]
+enum Server {
+    Argv(Vec<String>),
+    Url(String),
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server::Argv(Vec::new())
+    }
+}
+
+fn server_schema(schema: &mut Schema) {
+    let told = schema.get("description").cloned();
+    *schema = json_schema!({
+        "type": ["string", "array"],
+        "minLength": 1,
+        "items": { "type": "string", "x-rule": "arguments are text" },
+        "minItems": 1,
+        "examples": [["npx", "-y", "@acme/issues"], "https://mcp.example.com/mcp"],
+        "x-rule": "it takes a program and its arguments as a list, or an address",
+    });
+    if let Some(told) = told {
+        schema.insert("description".to_owned(), told);
+    }
+}
+
+/// The value of a header, or where it comes from.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline, transform = header_schema)]
+enum Header {
+    Literal(Text),
+    From(Source),
+}
+
+/// Where the value of a header comes from, at each call; exactly one, beside a prefix.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Source {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_command: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_env: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+}
+
+fn header_schema(schema: &mut Schema) {
+    *schema = json_schema!({
+        "type": ["string", "number", "boolean", "object"],
+        "properties": {
+            "fromCommand": { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+            "fromEnv": { "type": "string" },
+            "fromFile": { "type": "string" },
+            "prefix": { "type": "string" },
+        },
+        "additionalProperties": false,
+        "x-rule": "it takes text, or one of fromEnv, fromFile and fromCommand, maybe with a prefix",
+    });
+}
+
+/// What a mistake costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+enum Risk {
+    /// nothing
+    Low,
+    /// what it usually costs
+    #[default]
+    Moderate,
+    /// so much that a person has to agree every single time
+    High,
+}
+
+fn schema() -> Schema {
+    use super::schema::{joined, of_spec};
+    joined([of_spec::<Spec>(), of_spec::<Process>()])
+}
+
+fn effect(field: &str) -> Effect {
+    match field {
+        "run" | "http" | "mcp" | "params" | "risk" | "timeout" => Effect::Live,
+        _ if Process::FIELDS.contains(&field) => Effect::Live,
+        _ => Effect::None,
+    }
+}
+
+fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
+    let process: Process = read(only(value, Process::FIELDS), DEF.lower)?;
+    let spec: Spec = read(without(value, Process::FIELDS), DEF.lower)?;
+    let mut errors = Vec::new();
+    spec.check(&mut errors);
+    process.check(true, &mut errors);
+    let params = params::rule(spec.params.as_ref()).map_err(|more| errors.extend(more));
+    let (Ok(params), Some(work), true) = (params, spec.work(&process), errors.is_empty()) else { return Err(errors) };
+    let risk = match spec.risk {
+        Risk::Low => run::Risk::Low,
+        Risk::Moderate => run::Risk::Moderate,
+        Risk::High => run::Risk::High,
+    };
+    let rule = RunRule {
+        work: work.clone(),
+        arises: Arises::Asked,
+        policy: process.policy(),
+        timeout: spec.timeout.map(|timeout| timeout.0),
+        retry: run::Retry::NONE,
+        overlap: Overlap::Allow(AT_ONCE),
+        history: History::DEFAULT,
+        params: params.clone(),
+        is_resumed: false,
+        risk,
+    };
+    let written = canonical(&spec, &Spec::default());
+    let revision = joined([written.clone(), process.revised(true)]).to_string();
+    let part = super::RunsPart::Capability(run::Capability { work, params, risk });
+    let kind = Runs { rule, revision, needs: Vec::new(), part };
+    Ok(Parsed { kind: Arc::new(kind), spec: joined([written, process.canonical(true)]), references: Vec::new() })
+}
+
+impl Spec {
+    /// What types cannot say.
+    fn check(&self, errors: &mut Vec<FieldError>) {
+        let choices = [("run", self.run.is_some()), ("http", self.http.is_some()), ("mcp", self.mcp.is_some())];
+        let given: Vec<&str> = choices.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+        match given.as_slice() {
+            [] => {
+                let help = "write one of run, http and mcp, as in `run: ./deploy.sh`";
+                errors.push(FieldError::new(&[], "does not say what it does", help));
+            }
+            [_] => {}
+            [first, more @ ..] => {
+                for second in more {
+                    let what = format!("stands beside `{first}`, but a Capability does exactly one thing");
+                    errors.push(FieldError::of_name(&[second], what, format!("keep `{first}` or `{second}`")));
+                }
+            }
+        }
+        self.run.iter().for_each(|run| run.check(errors));
+        self.http.iter().for_each(|http| http.check(errors));
+        self.mcp.iter().for_each(|mcp| mcp.check(errors));
+        check_timeout(&["timeout"], self.timeout, errors);
+    }
+
+    fn work(&self, process: &Process) -> Option<Work> {
+        if let Some(run) = &self.run {
+            return Some(Work::Command(Arc::new(process.launch(run.command()))));
+        }
+        let mut launch = process.launch(Command::Own(vec!["call".to_owned()]));
+        let orders = match (&self.http, &self.mcp) {
+            (Some(http), _) => json!({ "http": http.orders(&mut launch) }),
+            (None, Some(mcp)) => json!({ "mcp": mcp.orders(&mut launch) }),
+            (None, None) => return None,
+        };
+        Some(Work::Way(Way { orders, launch: Arc::new(launch) }))
+    }
+}
+
+impl Http {
+    fn check(&self, errors: &mut Vec<FieldError>) {
+        check_url(&["http", "url"], &self.url, errors);
+        check_headers("http", &self.headers, errors);
+        for (index, status) in self.expect.iter().enumerate() {
+            if !(100..=599).contains(status) {
+                let path = &["http", "expect", &index.to_string()];
+                errors.push(FieldError::new(path, "is no status of an answer", "write 100 to 599"));
+            }
+        }
+        let sends = matches!(self.method, Method::Post | Method::Put | Method::Patch | Method::Delete);
+        if self.body.is_some() && !sends {
+            let help = "write `method: POST`, or remove the body";
+            errors.push(FieldError::of_name(&["http", "body"], "goes with a method that sends one", help));
+        }
+    }
+
+    fn orders(&self, launch: &mut Launch) -> Json {
+        let mut orders = Map::new();
+        orders.insert("method".to_owned(), json!(self.method));
+        orders.insert("url".to_owned(), json!(self.url));
+        add_headers(&self.headers, &mut orders, launch);
+        if let Some(body) = &self.body {
+            orders.insert("body".to_owned(), body.clone());
+        }
+        if !self.expect.is_empty() {
+            orders.insert("expect".to_owned(), json!(self.expect));
+        }
+        Json::Object(orders)
+    }
+}
+
+impl Mcp {
+    fn check(&self, errors: &mut Vec<FieldError>) {
+        match &self.server {
+            Server::Argv(argv) => {
+                check_argv(&["mcp", "server"], argv, errors);
+                if !self.headers.is_empty() {
+                    let help = "remove them; a program is given what it needs by `env`";
+                    errors.push(FieldError::of_name(&["mcp", "headers"], "goes with the address of a server", help));
+                }
+            }
+            Server::Url(url) => check_url(&["mcp", "server"], url, errors),
+        }
+        if self.tool.trim().is_empty() {
+            errors.push(FieldError::new(&["mcp", "tool"], "is empty", "write the name of a tool of that server"));
+        }
+        check_headers("mcp", &self.headers, errors);
+    }
+
+    fn orders(&self, launch: &mut Launch) -> Json {
+        let mut orders = Map::new();
+        orders.insert("server".to_owned(), json!(self.server));
+        orders.insert("tool".to_owned(), json!(self.tool));
+        add_headers(&self.headers, &mut orders, launch);
+        Json::Object(orders)
+    }
+}
+
+fn check_url(path: &[&str], url: &str, errors: &mut Vec<FieldError>) {
+    check_text(path, url, errors);
+    let help = "write it whole, as in https://hooks.example.com/deploy";
+    let Some((scheme, rest)) = url.split_once("://") else {
+        errors.push(FieldError::new(path, "is no address", help));
+        return;
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if !matches!(scheme, "http" | "https") || host.is_empty() || url.contains(char::is_whitespace) {
+        errors.push(FieldError::new(path, "is no address of the web", help));
+    } else if host.contains('@') {
+        // What stands there would be shown wherever the spec is.
+        let help = "give a password by a header, as in `headers: { Authorization: { fromFile: secrets/basic } }`";
+        errors.push(FieldError::new(path, "holds a user or a password", help));
+    }
+}
+
+fn check_headers(field: &str, headers: &BTreeMap<String, Header>, errors: &mut Vec<FieldError>) {
+    if headers.len() > HEADERS_MAX {
+        errors.push(FieldError::new(&[field, "headers"], "has more than 64 entries", "write at most 64"));
+    }
+    for (name, header) in headers {
+        let path = [field, "headers", name];
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        if name.is_empty() || !name.bytes().all(is_token) {
+            let help = "a name has letters, digits and `-`, as in Content-Type";
+            errors.push(FieldError::of_name(&path, "is no name of a header", help));
+        }
+        match header {
+            Header::Literal(text) if text.0.contains(['\r', '\n', '\0']) => {
+                errors.push(FieldError::new(&path, "has more than one line", "write one line"));
+            }
+            Header::Literal(_) => {}
+            Header::From(source) => source.check(&path, errors),
+        }
+    }
+}
+
+impl Source {
+    fn check(&self, path: &[&str], errors: &mut Vec<FieldError>) {
+        let named = [self.from_command.is_some(), self.from_env.is_some(), self.from_file.is_some()];
+        if named.iter().filter(|is_named| **is_named).count() != 1 {
+            let help = "write one of fromEnv, fromFile and fromCommand: { fromFile: secrets/token }";
+            errors.push(FieldError::new(path, "does not say where it comes from", help));
+        }
+        let at = |field: &'static str| path.iter().copied().chain([field]).collect::<Vec<&str>>();
+        if let Some(argv) = &self.from_command {
+            check_argv(&at("fromCommand"), argv, errors);
+        }
+        for (field, text) in [("fromEnv", &self.from_env), ("fromFile", &self.from_file)] {
+            if text.as_ref().is_some_and(String::is_empty) {
+                errors.push(FieldError::new(&at(field), "is empty", "name a variable or a file"));
+            }
+            text.iter().for_each(|text| check_text(&at(field), text, errors));
+        }
+        if self.prefix.as_ref().is_some_and(|prefix| prefix.contains(['\r', '\n', '\0'])) {
+            errors.push(FieldError::new(&at("prefix"), "has more than one line", "write one line"));
+        }
+    }
+
+    fn value(&self) -> EnvValue {
+        match (&self.from_command, &self.from_file) {
+            (Some(argv), _) => EnvValue::FromCommand(argv.clone()),
+            (None, Some(file)) => EnvValue::FromFile(file.clone()),
+            (None, None) => EnvValue::FromEnv(self.from_env.clone().unwrap_or_default()),
+        }
+    }
+}
+
+/// Adds headers to orders; what comes from elsewhere comes by a variable.
+fn add_headers(headers: &BTreeMap<String, Header>, orders: &mut Map<String, Json>, launch: &mut Launch) {
+    let mut named = Map::new();
+    for (index, (name, header)) in headers.iter().enumerate() {
+        let value = match header {
+            Header::Literal(text) => json!(text.0),
+            Header::From(source) => {
+                let variable = format!("SETPOINT_HEADER_{index}");
+                launch.env.insert(variable.clone(), source.value());
+                match &source.prefix {
+                    Some(prefix) => json!({ "env": variable, "prefix": prefix }),
+                    None => json!({ "env": variable }),
+                }
+            }
+        };
+        named.insert(name.clone(), value);
+    }
+    if !named.is_empty() {
+        orders.insert("headers".to_owned(), Json::Object(named));
+    }
+}

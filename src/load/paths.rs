@@ -1,0 +1,71 @@
+//! Paths of a spec, made absolute.
+//!
+//! In: a spec as it was written, and the folder of its manifest. Out: the same with absolute paths. Not here: whether
+//! anything stands there.
+//! The surprise: `..` stays as it is, since a symlink may stand before it, and `~` is refused, since only shells know it.
+
+use serde_json::Value;
+
+use super::check::{Subject, at_value, dotted};
+use super::problem::{Findings, quote};
+
+/// Makes paths absolute.
+pub(super) fn resolve(subject: &Subject<'_>, spec: &mut Value, findings: &mut Findings) {
+    let Some(fields) = spec.as_object_mut() else { return };
+    for name in subject.def.paths {
+        let written = fields.get(*name).and_then(Value::as_str).unwrap_or(".");
+        if written.starts_with('~') {
+            let message = format!("{} begins with `~`, which only a shell replaces", quote(name));
+            let help = "write the whole path, as in /home/ada/web".to_owned();
+            findings.push(at_value(subject, &[(*name).to_owned()], message, String::new(), help));
+        }
+        fields.insert((*name).to_owned(), Value::String(absolute(subject.folder, written)));
+    }
+    for pattern in subject.def.files {
+        let steps: Vec<&str> = pattern.split('.').collect();
+        resolve_file(subject, spec, &steps, &mut Vec::new(), findings);
+    }
+}
+
+/// Makes the paths at the end of these steps absolute; `*` stands for every key.
+fn resolve_file(
+    subject: &Subject<'_>,
+    value: &mut Value,
+    steps: &[&str],
+    path: &mut Vec<String>,
+    findings: &mut Findings,
+) {
+    match (value, steps) {
+        (Value::String(text), []) => {
+            if text.starts_with('~') {
+                let message = format!("{} begins with `~`, which only a shell replaces", quote(&dotted(path)));
+                let help = "write the whole path, as in /home/ada/web".to_owned();
+                findings.push(at_value(subject, path, message, String::new(), help));
+            }
+            *text = absolute(subject.folder, text);
+        }
+        (Value::Array(items), []) => {
+            for (index, item) in items.iter_mut().enumerate().filter(|(_, item)| item.is_string()) {
+                path.push(index.to_string());
+                resolve_file(subject, item, &[], path, findings);
+                path.pop();
+            }
+        }
+        (Value::Object(fields), [step, rest @ ..]) => {
+            for (name, field) in fields.iter_mut().filter(|(name, _)| *step == "*" || name == step) {
+                path.push(name.clone());
+                resolve_file(subject, field, rest, path, findings);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Joins a path to a folder; `.` and empty steps go, `..` stays, since a symlink may stand before it.
+fn absolute(folder: &str, path: &str) -> String {
+    let from = if path.starts_with('/') { "" } else { folder };
+    let steps = from.split('/').chain(path.split('/')).filter(|step| !step.is_empty() && *step != ".");
+    let joined = steps.fold(String::new(), |joined, step| joined + "/" + step);
+    if joined.is_empty() { "/".to_owned() } else { joined }
+}
