@@ -4,6 +4,7 @@
 //! The surprise: nothing here waits for a process. A start is answered over a pipe, an end by a pidfd.
 
 pub mod adopted;
+pub mod capture;
 pub mod cgroup;
 pub mod command;
 pub mod env_file;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use rustix::process::Signal;
+use setpoint::execute::capture::Capture;
 use setpoint::record::answer::{Answer, Stage};
 use setpoint::record::attempt::How;
 use setpoint::record::launch::{DATA_MAX, Stdin};
@@ -139,4 +140,22 @@ fn a_durable_run_starts_nothing_where_its_record_has_no_room() {
     assert!(!home.records().join("00000002.attempt").exists());
     std::fs::remove_file(fill).expect("room again");
     start.up();
+}
+
+#[test]
+fn what_an_attempt_printed_is_read_back_over_rotations() {
+    let home = Home::new();
+    home.line("echo of the one before").up();
+    home.end(1);
+    let mut start =
+        home.line("seq 3000; echo words >&2; head -c 20000 /dev/zero | tr '\\0' x; printf '\\303'; printf '\\244'");
+    (start.attempt, start.policy.log_max_size, start.policy.log_max_files) = (2, 40_000, 100);
+    start.up();
+    home.end(2);
+    assert!(home.log_files().len() > 3, "{} files", home.log_files().len());
+    let (birth, _) = home.record(2);
+    let (folder, prefix) = (home.logs(), "0".to_owned());
+    let capture = Capture { folder, prefix, log_file: birth.log_file, log_offset: birth.log_offset };
+    let numbers: String = (1..=3000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(capture.stdout(), Some(format!("{numbers}{}\u{e4}", "x".repeat(20_000))));
 }
