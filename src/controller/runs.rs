@@ -16,6 +16,7 @@ use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
 use crate::engine::run::{History, Origin, Run, RunRule, Work, order};
 use crate::engine::{Cause, InstanceId, Now, ObjectRef, Sight, Timestamp};
+use crate::execute::capture::Capture;
 use crate::execute::spawn::KEEP_ATTEMPTS;
 use crate::execute::sweep;
 use crate::observe::records;
@@ -156,8 +157,18 @@ impl Core {
         if !is_wanted || finish.attempts == 0 {
             return ResultSource::None;
         }
-        _ = gave;
-        ResultSource::None
+        let (records, number) = (self.home.records(id), finish.attempts);
+        let (folder, prefix, gave) = (self.home.logs(&id.object), id.cause.to_string(), gave.clone());
+        ResultSource::Capture(Box::new(move || {
+            let birth = records::attempt_of(&records, number).ok().flatten()?.birth?;
+            let (log_file, log_offset) = (birth.log_file, birth.log_offset);
+            let text = Capture { folder, prefix, log_file, log_offset }.stdout()?;
+            // Only a thread that panicked while it held this could poison it, and none does.
+            if let Ok(mut gave) = gave.lock() {
+                *gave = Some(text.clone());
+            }
+            Some(text)
+        }))
     }
 
     fn rule(&self, object: &ObjectRef) -> Option<&RunRule> {

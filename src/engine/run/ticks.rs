@@ -389,7 +389,7 @@ fn no_room(runs: &Runs<'_>, rule: &TimesRule, open: usize) -> Option<Arc<str>> {
         return None;
     }
     let count = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
-    let oldest = || runs.book.runs.keys().next().map_or_else(|| "an earlier one".to_owned(), ToString::to_string);
+    let oldest = || runs.order.first().map_or_else(|| "of an earlier due time".to_owned(), ToString::to_string);
     if rule.is_once && open > 0 {
         return Some(format!("the one run it has is not over: {}", oldest()).into());
     }
