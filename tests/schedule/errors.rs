@@ -219,13 +219,13 @@ fn each_error_names_its_place_and_what_to_write() {
           minute, column 1: `*5` has a star in it
           help: write `*` or `*/5`, with nothing else in it
         "1,,2 * * * *"
-          minute, column 3: `` is empty: a comma stands alone
+          minute, column 3: `,` lacks a number on one side
           help: write lists as `1,2,3`
         "1, * * * *"
-          minute, column 3: `` is empty: a comma stands alone
+          minute, column 2: `,` lacks a number on one side
           help: write lists as `1,2,3`
         ",1 * * * *"
-          minute, column 1: `` is empty: a comma stands alone
+          minute, column 1: `,` lacks a number on one side
           help: write lists as `1,2,3`
         "*/0 * * * *"
           minute, column 1: `*/0` has a step of 0

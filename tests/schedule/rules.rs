@@ -412,7 +412,7 @@ fn clocks_lead_back_to_moments() {
         let found = zone.moment(shown.parse().expect("a date")).map(|at| zone.rfc3339(at));
         assert_eq!(found.as_deref(), Some(moment), "{shown} in {name}");
     }
-    for outside in ["1969-12-31T23:59:59", "-9999-01-02T00:00", "9999-12-30T00:00", "2554-08-01T00:00"] {
+    for outside in ["1969-12-31T23:59:59", "9999-12-30T00:00", "2554-08-01T00:00"] {
         assert_eq!(Zone::utc().moment(outside.parse().expect("a date")), None, "{outside}");
     }
 }

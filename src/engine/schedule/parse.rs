@@ -241,7 +241,12 @@ fn wrong_count(text: &str, pieces: &[Piece<'_>]) -> ExprError {
 fn set(field: &Field, piece: Piece<'_>) -> Result<u64, ExprError> {
     let mut column = piece.column;
     let mut bits = 0;
+    let end = piece.column + piece.text.chars().count() - 1;
     for text in piece.text.split(',') {
+        if text.is_empty() {
+            let comma = Piece { text: ",", column: column.min(end) };
+            return Err(comma.error(field.name, "lacks a number on one side", "write lists as `1,2,3`"));
+        }
         bits |= item(field, Piece { text, column })?;
         column += text.chars().count() + 1;
     }
@@ -250,9 +255,6 @@ fn set(field: &Field, piece: Piece<'_>) -> Result<u64, ExprError> {
 
 /// One of a list: `*`, `*/2`, `5`, `1-5`, `1-5/2`.
 fn item(field: &Field, item: Piece<'_>) -> Result<u64, ExprError> {
-    if item.text.is_empty() {
-        return Err(item.error(field.name, "is empty: a comma stands alone", "write lists as `1,2,3`"));
-    }
     let (range, step) = match item.text.split_once('/') {
         Some((range, step)) => (range, Some(step)),
         None => (item.text, None),
