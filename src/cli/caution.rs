@@ -1,15 +1,20 @@
-//! What is worth a word about a manifest that is valid: limits nothing enforces here, and secrets in plain sight.
+//! What is worth a word about a manifest that is valid: limits nothing enforces here, secrets in plain sight, schedules
+//! that probably mean something else.
 //!
-//! In: specs, and the machine as far as control groups go. Out: warnings. Not here: errors (`load`).
+//! In: specs, and the machine as far as control groups and zones go. Out: warnings. Not here: errors (`load`).
 //! The surprise: a value is judged by the name of its variable, and is itself never repeated.
 
 use serde_json::{Map, Value};
 
 use super::Global;
 use crate::controller::run::pid_of;
+use crate::engine::Timestamp;
+use crate::engine::schedule::Schedule;
 use crate::execute::cgroup::{self, Domain};
 use crate::home::Home;
 use crate::load::{Loaded, Problem};
+use crate::observe::clock;
+use crate::observe::zones::Zones;
 
 /// What names of variables that hold secrets end with.
 const SECRET_ENDS: &[&str] = &[
@@ -43,10 +48,14 @@ pub fn domain(home: Option<&Home>) -> Option<Domain> {
 pub fn add(global: &Global, loaded: &mut Loaded) {
     let home = Home::open_existing(global.home.as_deref()).ok().flatten();
     let domain = domain(home.as_ref());
+    let (mut zones, now) = (Zones::new(), clock::wall());
+    let has_times = loaded.manifests.iter().any(|manifest| manifest.spec.get("schedule").is_some());
+    let zone = if has_times { super::cron::default_zone(global) } else { String::new() };
     for manifest in &loaded.manifests {
         let secrets = secrets(&manifest.spec);
         let limits = unenforced(&manifest.spec, domain.as_ref()).into_iter().map(|text| (text, GIVE.to_owned()));
-        for (text, help) in secrets.into_iter().chain(limits) {
+        let times = schedules(&manifest.spec, &mut zones, (&zone, now));
+        for (text, help) in secrets.into_iter().chain(limits).chain(times) {
             let mut problem = Problem::of_file(&manifest.place.file, format!("{}: {text}", manifest.id), help);
             problem.place = manifest.place.clone();
             loaded.warnings.push(problem);
@@ -80,6 +89,28 @@ fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
     let user = authority.and_then(|authority| authority.rsplit_once('@')).map(|(user, _)| user);
     user.and_then(|user| user.split_once(':')).is_some_and(|(_, password)| !password.is_empty())
+}
+
+/// What schedules probably do not mean, seen from `now`, each with where to see what they do; `zone` is that of schedules
+/// which name none.
+fn schedules(spec: &Value, zones: &mut Zones, (zone, now): (&str, Timestamp)) -> Vec<(String, String)> {
+    let texts: Vec<&str> = match spec.get("schedule") {
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        Some(value) => value.as_str().into_iter().collect(),
+        None => Vec::new(),
+    };
+    let name = spec.get("timeZone").and_then(Value::as_str).unwrap_or(zone);
+    // A zone that does not exist is an error of its own.
+    let Ok(zone) = zones.get(name) else { return Vec::new() };
+    let mut said = Vec::new();
+    for text in texts {
+        let Ok(schedule) = Schedule::parse(text) else { continue };
+        let warnings = schedule.warnings(now, &zone).into_iter();
+        said.extend(warnings.map(|warning| {
+            (format!("schedule `{text}`: {warning}"), format!("see when it is due: setpoint cron '{text}' --tz {name}"))
+        }));
+    }
+    said
 }
 
 /// The limits of a spec that nothing enforces here, in words.
@@ -144,6 +175,25 @@ mod tests {
         assert!(
             said.iter().all(|(text, help)| text.contains("B_TOKEN") && !format!("{text}{help}").contains("hunter2"))
         );
+    }
+
+    #[test]
+    fn schedules_that_surprise_are_told_of() {
+        // 2026-11-21.
+        let now = Timestamp::from_nanos(1_795_219_200_000_000_000);
+        let table = [
+            (json!({ "schedule": "0 3 * * *" }), "", 0),
+            (json!({ "schedule": "0 3 1 * 5", "timeZone": "UTC" }), "AND on every Friday", 1),
+            (json!({ "schedule": ["@daily", "30 2 * * *"] }), "does not exist", 2),
+            (json!({ "schedule": "30 2 * * *", "timeZone": "No/Where" }), "", 0),
+            (json!({ "schedule": "@reboot" }), "", 0),
+            (json!({ "every": "15m" }), "", 0),
+        ];
+        for (spec, word, count) in table {
+            let said = schedules(&spec, &mut Zones::of(None), ("Europe/Berlin", now));
+            assert_eq!(said.len(), count, "{spec}: {said:?}");
+            assert!(said.first().is_none_or(|(text, _)| text.contains(word)), "{spec}: {said:?}");
+        }
     }
 
     #[test]

@@ -5,12 +5,16 @@
 //! The surprise: it shows two times for each run, since the name of a run is its due time and jitter moves its start.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Failure, Format, Global, Outcome, exit};
+use crate::desired::Store;
+use crate::desired::parsed::to_engine;
 use crate::engine::Timestamp;
+use crate::engine::run::order;
 use crate::engine::schedule::{ExprError, JITTER_MAX, Pace, Schedule, Zone, jitter_offset};
 use crate::engine::time::Span;
 use crate::home::Home;
@@ -26,7 +30,7 @@ pub struct Args {
     /// Five fields in quotes ('0 3 * * 1-5'), or one of @hourly @daily @weekly @monthly @yearly @reboot
     #[arg(value_name = "EXPR", required = true)]
     pub expr: Vec<String>,
-    /// The zone whose clocks it follows, such as Europe/Berlin [default: the machine's]
+    /// The zone whose clocks it follows, such as Europe/Berlin [default: that of the settings, else the machine's]
     #[arg(long, value_name = "ZONE")]
     pub tz: Option<String>,
     /// Due times after this moment, such as 2026-11-21T03:00:00Z, or by the clocks of the zone without Z [default: now]
@@ -49,14 +53,14 @@ pub struct Args {
 /// When the schedule, the zone, the moment or the jitter cannot be read.
 pub fn run(global: &Global, args: Args) -> Outcome {
     let schedule = read(&args.expr)?;
-    let mut zones = Zones::new();
-    let (zone, origin) = zone(&mut zones, args.tz.as_deref())?;
+    let (mut zones, said) = (Zones::new(), Said::of(global));
+    let (zone, origin) = zone(&mut zones, args.tz.as_deref(), &said)?;
     let from = match args.from.as_deref() {
         None | Some("now") => clock::wall(),
         Some(text) => moment(text, &zone)?,
     };
     let jitter = args.jitter.as_deref().map(jitter).transpose()?;
-    let offset = |name: &str| jitter_offset(&seed(global), name, jitter.unwrap_or_default());
+    let offset = |name: &str| jitter_offset(&said.seed, name, jitter.unwrap_or_default());
     let moved = args.name.as_ref().filter(|_| jitter.is_some()).map(|name| (name.clone(), offset(name)));
     let shown = Shown::of(schedule, zone, from, (jitter, moved), args.count);
     match global.output {
@@ -113,17 +117,45 @@ fn pointed(text: &str, error: &ExprError) -> String {
     }
 }
 
+/// What a home says about schedules; where there is none, what the machine does.
+struct Said {
+    /// The zone of the settings.
+    zone: Option<Arc<str>>,
+    /// What offsets are made of.
+    seed: String,
+}
+
+impl Said {
+    /// As a controller of this home has it. A home that cannot be read says nothing.
+    fn of(global: &Global) -> Said {
+        let home = Home::open_existing(global.home.as_deref()).ok().flatten();
+        let desired = |home: &Home| Some(to_engine(&Store::open(home).read_current().ok()?, home.key()));
+        let settings = home.as_ref().and_then(desired).and_then(|desired| order::settings(&desired).cloned());
+        let settings = settings.unwrap_or_default();
+        let of_machine = || machine::id().or_else(|| home.as_ref().map(|home| home.id().to_owned()));
+        let seed = settings.jitter_seed.map(|seed| seed.to_string()).or_else(of_machine);
+        Said { zone: settings.zone, seed: seed.unwrap_or_default() }
+    }
+}
+
+/// The zone of schedules that name none: that of the settings, else the machine's.
+#[must_use]
+pub fn default_zone(global: &Global) -> String {
+    Said::of(global).zone.map_or_else(|| zones::local().name, |name| name.to_string())
+}
+
 /// The zone, and what says that it is this one.
-fn zone(zones: &mut Zones, named: Option<&str>) -> Result<(Zone, String), Failure> {
+fn zone(zones: &mut Zones, named: Option<&str>, said: &Said) -> Result<(Zone, String), Failure> {
     let local = zones::local();
-    let (name, origin) = match (named, local.said_by) {
-        (Some(name), _) => (name.to_owned(), name.to_owned()),
-        (None, "nothing") => {
-            (local.name.clone(), format!("{}, since nothing names the zone of this machine", local.name))
+    let (name, origin) = match (named, said.zone.as_deref(), local.said_by) {
+        (Some(name), _, _) => (name, name.to_owned()),
+        (None, Some(name), _) => (name, format!("{name}, the zone of the settings")),
+        (None, None, "nothing") => {
+            (local.name.as_str(), format!("{}, since nothing names the zone of this machine", local.name))
         }
-        (None, by) => (local.name.clone(), format!("{}, the zone of this machine by {by}", local.name)),
+        (None, None, by) => (local.name.as_str(), format!("{}, the zone of this machine by {by}", local.name)),
     };
-    let zone = zones.get(&name).map_err(|error| usage(format!("the zone {error}")))?;
+    let zone = zones.get(name).map_err(|error| usage(format!("the zone {error}")))?;
     Ok((zone, origin))
 }
 
@@ -140,12 +172,6 @@ fn moment(text: &str, zone: &Zone) -> Result<Timestamp, Failure> {
     }
     let shown: jiff::civil::DateTime = text.parse().map_err(|_| wrong("is no moment"))?;
     zone.moment(shown).ok_or_else(outside)
-}
-
-/// What the offsets of this machine are made of: as a controller of this home has it.
-fn seed(global: &Global) -> String {
-    let of_home = || Home::open_existing(global.home.as_deref()).ok().flatten().map(|home| home.id().to_owned());
-    machine::id().or_else(of_home).unwrap_or_default()
 }
 
 fn jitter(text: &str) -> Result<Duration, Failure> {

@@ -182,12 +182,7 @@ fn instant(at: &At, zone: &Zone) -> Result<Timestamp, Arc<str>> {
     };
     let wrong = || Arc::<str>::from(format!("{text} is no date and time"));
     let civil: jiff::civil::DateTime = text.parse().map_err(|_| wrong())?;
-    let wall = civil.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| wrong())?.timestamp().as_second();
-    let before = wall - i64::from(zone.offset(wall - 86_400));
-    let after = wall - i64::from(zone.offset(before));
-    let second = if zone.offset(after) == zone.offset(before) { after } else { before.max(after) };
-    let nanos = u64::try_from(second).ok().and_then(|second| second.checked_mul(1_000_000_000)).ok_or_else(wrong)?;
-    Ok(Timestamp::from_nanos(nanos))
+    zone.moment(civil).ok_or_else(wrong)
 }
 
 /// Works out the next due time of one book, after its cursor or its times have changed.

@@ -153,6 +153,35 @@ fn programs_read_one_shape() {
 }
 
 #[test]
+fn settings_of_a_home_name_the_zone_and_the_seed() {
+    let folder = TempDir::new().expect("a folder");
+    let home = folder.path().join("home");
+    let file = folder.path().join("home.yaml");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_setpoint"));
+        command.args(words).env("SETPOINT_HOME", &home).env("TZDIR", bundle()).env("TZ", "Europe/Berlin");
+        let output = command.output().expect("setpoint");
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", text(&output.stderr));
+        output
+    };
+    let manifests = "kind: Settings\nname: home\ntimeZone: America/New_York\njitterSeed: fixed\n---\n\
+                     kind: CronJob\nname: backup\nschedule: '0 3 1 * 5'\nrun: 'true'\n";
+    std::fs::write(&file, manifests).expect("written");
+    let applied = run(&["apply", "--no-start", "-f", file.to_str().expect("text")]);
+    assert!(text(&applied.stderr).contains("AND on every Friday"), "{}", text(&applied.stderr));
+    let words = ["0 3 * * *", "-n", "1", "--name", "backup", "--jitter", "5m", "--from", "2026-11-21T00:00:00Z"];
+    let said = run(&[&["cron", "-o", "json"], &words[..]].concat());
+    let said: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    assert_eq!(said["next"], json!(["2026-11-21T03:00:00-05:00"]));
+    let offset = jitter_offset("fixed", "backup", std::time::Duration::from_secs(300)).as_secs();
+    let start = at("2026-11-21T08:00:00Z").nanos() + offset * 1_000_000_000;
+    let start = zone("America/New_York").rfc3339(setpoint::engine::Timestamp::from_nanos(start));
+    assert_eq!(said["effective"], json!([start]));
+    let told = run(&[&["cron"], &words[..]].concat());
+    assert!(text(&told.stdout).contains("America/New_York, the zone of the settings"), "{}", text(&told.stdout));
+}
+
+#[test]
 fn a_moment_without_offset_is_by_the_clocks_of_the_zone() {
     for (from, next) in [
         ("2026-11-21T02:59:59", "2026-11-21T03:00:00+01:00"),
