@@ -1,0 +1,61 @@
+//! Schedules that fire, with a real clock.
+
+use std::collections::BTreeSet;
+
+use setpoint::store::reader::Reader;
+use setpoint::store::{Books, TickFilter, TickRow};
+
+use crate::asks::{outcome, runs};
+use crate::world::World;
+
+fn ticks(world: &World, object: &str) -> Vec<TickRow> {
+    let reader = Reader::open(&world.home().join("store.db")).expect("a store that can be read");
+    let filter = TickFilter { object: Some(object.parse().expect("a name")), ..TickFilter::default() };
+    reader.ticks(&filter).expect("due times")
+}
+
+#[test]
+fn a_period_fires_once_each_time() {
+    let world = World::new();
+    world.write("cron.yaml", "kind: CronJob\nname: tick\nevery: 1s\nrun: 'true'\n");
+    world.apply();
+    let _controller = world.controller();
+    world.until("it ran three times", || {
+        runs(&world, "cronjob/tick").values().filter(|row| outcome(row) == "ok").count() >= 3
+    });
+    let ticks = ticks(&world, "cronjob/tick");
+    let nominal: BTreeSet<_> = ticks.iter().map(|tick| tick.nominal).collect();
+    assert_eq!(nominal.len(), ticks.len(), "one row for each due time: {ticks:?}");
+    assert!(ticks.iter().all(|tick| &*tick.state == "Fired"), "{ticks:?}");
+}
+
+#[test]
+fn s9_two_hundred_jobs_of_one_moment_all_run_within_the_limit() {
+    let world = World::new();
+    let marks = world.root().join("marks");
+    let at = chrono::Utc::now() + chrono::Duration::seconds(6);
+    let jobs: String = (0..200)
+        .map(|n| {
+            format!(
+                "kind: Job\nname: j{n}\nat: \"{}\"\nrun: [sh, -c, 'echo + >> {m}; sleep 0.05; echo - >> {m}']\n---\n",
+                at.to_rfc3339(),
+                m = marks.display()
+            )
+        })
+        .collect();
+    world.write("all.yaml", &format!("{jobs}kind: Settings\nname: settings\nmaxRuns: 20\n"));
+    world.apply();
+    let _controller = world.controller();
+    let all = || (0..200).map(|n| runs(&world, &format!("job/j{n}"))).collect::<Vec<_>>();
+    world.until("all have run", || {
+        std::fs::read_to_string(&marks).is_ok_and(|text| text.lines().filter(|line| *line == "-").count() >= 200)
+    });
+    world.until("all are remembered", || all().iter().all(|runs| runs.values().any(|row| outcome(row) == "ok")));
+    let text = std::fs::read_to_string(&marks).expect("marks");
+    assert_eq!(text.lines().filter(|line| *line == "+").count(), 200, "none twice");
+    let mut at_once = 0_i32;
+    for line in text.lines() {
+        at_once += if line == "+" { 1 } else { -1 };
+        assert!(at_once <= 20, "more than the limit at once");
+    }
+}
