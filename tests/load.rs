@@ -6,12 +6,16 @@ mod folders;
 mod goldens;
 #[path = "load/limits.rs"]
 mod limits;
+#[path = "load/links.rs"]
+mod links;
 #[path = "load/properties.rs"]
 mod properties;
 #[path = "load/traps.rs"]
 mod traps;
 #[path = "load/values.rs"]
 mod values;
+#[path = "load/work.rs"]
+mod work;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -75,7 +75,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("observe", &["engine", "record", "home"]),
     ("execute", &["engine", "record", "home", "observe"]),
     ("probe", &["engine", "record", "home", "observe", "execute"]),
-    ("desired", &["engine", "kind", "load", "home", "record"]),
+    ("desired", &["engine", "kind", "load", "home", "record", "observe"]),
     ("import", &["engine", "kind", "load"]),
     ("store", &["engine"]),
     ("call", &[]),

@@ -12,6 +12,7 @@ pub mod edit;
 pub mod fields;
 pub mod generation;
 pub mod history;
+pub mod known;
 pub mod live;
 pub mod manifests;
 pub mod parsed;
@@ -20,6 +21,7 @@ pub mod registry;
 pub mod render;
 pub mod resolve;
 pub mod revision;
+pub mod uses;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};

@@ -1,17 +1,21 @@
-//! Objects that name other objects: does each name somebody, and does nobody need itself.
+//! Objects that name other objects: is each there, does it take what it is given, and does nobody need itself.
 //!
 //! In: proposals with what they name, and the current generation. Out: a problem, with its place, for every name that
-//! leads nowhere and for every circle. Not here: what is named for what (`kind`).
+//! leads nowhere or to the wrong thing, and for every circle. Not here: what is named for what (`kind`).
 //! The surprise: what is being removed in the same go counts as gone, and what is only stored counts as there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::change::Proposal;
 use super::generation::Stored;
+use super::known::Known;
 use super::registry;
+use super::uses::{self, Fault};
 use crate::engine::ObjectRef;
+use crate::engine::time::Timestamp;
 use crate::kind::Names;
-use crate::load::{Link, Problem, similar};
+use crate::load::{Link, Problem};
 
 /// What is wrong with the references of `proposals`, each with the proposal it stands in.
 #[must_use]
@@ -19,21 +23,57 @@ pub fn check(base: &Stored, proposals: &[&Proposal], removed: &BTreeSet<&ObjectR
     if proposals.iter().all(|proposal| proposal.links.is_empty()) {
         return Vec::new();
     }
-    let proposed: BTreeMap<&ObjectRef, &Proposal> =
-        proposals.iter().map(|proposal| (&proposal.id, *proposal)).collect();
-    let is_stored = |id: &ObjectRef| base.objects.contains_key(id) && !removed.contains(id);
+    let known = Known::new(base, proposals, removed);
+    let now = now();
     let mut found = Vec::new();
     for proposal in proposals {
-        for (link, object) in proposal.links.iter().filter_map(|link| Some((link, needed(link)?))) {
-            if !proposed.contains_key(object) && !is_stored(object) {
-                let names = proposed.keys().copied().chain(base.objects.keys().filter(|id| is_stored(id)));
-                let meant = similar(object.name(), names.map(ObjectRef::name));
-                found.push((proposal.id.clone(), dangling(proposal, link, object, meant, removed.contains(object))));
-            }
+        let before = found.len();
+        for link in proposal.links.iter() {
+            let faults = faults(&known, &proposal.id, &link.names);
+            found.extend(faults.into_iter().map(|fault| (proposal.id.clone(), at(link, fault))));
+        }
+        // Hours that are not there leave all the room there is.
+        let hours = proposal.links.iter().find(|link| matches!(link.names, Names::Quiet(_)));
+        if let (true, Some(link)) = (found.len() == before, hours) {
+            let fault = uses::room(&known, &proposal.id, now);
+            found.extend(fault.map(|fault| (proposal.id.clone(), at(link, fault))));
         }
     }
+    let proposed: BTreeMap<&ObjectRef, &Proposal> =
+        proposals.iter().map(|proposal| (&proposal.id, *proposal)).collect();
     found.extend(circles(base, proposals, &proposed));
     found
+}
+
+/// What is wrong with one thing that an object names. Needs no file, so that an object can be checked before it has one.
+#[must_use]
+pub fn faults(known: &Known<'_>, id: &ObjectRef, names: &Names) -> Vec<Fault> {
+    match names {
+        Names::Need(object) => dangling(known, id, object).into_iter().collect(),
+        Names::Quiet(hours) => uses::quiet(known, id, hours).into_iter().collect(),
+        Names::Use { target, with } => uses::used(known, id, target, with),
+        Names::Zone(name) => uses::zone(known, name).into_iter().collect(),
+        Names::Alone => uses::alone(known, id).into_iter().collect(),
+    }
+}
+
+/// The problem of a fault, at its place.
+fn at(link: &Link, fault: Fault) -> Problem {
+    let place = link.fields.iter().find(|(below, _)| *below == fault.below).map_or(&link.at, |(_, at)| at);
+    let label = match fault.meant.as_slice() {
+        [] => String::new(),
+        [one] => format!("did you mean `{one}`?"),
+        several => format!("did you mean one of `{}`?", several.join("`, `")),
+    };
+    let mut problem = place.clone();
+    (problem.message, problem.label, problem.help) = (fault.message, label, fault.help);
+    problem
+}
+
+/// The moment from which on there has to be room for a start.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::default().after(since)
 }
 
 /// What has to be there before it starts, if that is what is named.
@@ -44,13 +84,26 @@ fn needed(link: &Link) -> Option<&ObjectRef> {
     }
 }
 
-fn dangling(proposal: &Proposal, link: &Link, object: &ObjectRef, meant: Option<&str>, is_going: bool) -> Problem {
-    let mut problem = link.at.clone();
-    let why = if is_going { "which this would remove" } else { "which is neither in these files nor applied" };
-    problem.message = format!("{} needs {}, {why}", proposal.id, object);
-    problem.label = meant.map(|meant| format!("did you mean `{meant}`?")).unwrap_or_default();
-    problem.help = "add its manifest, apply it first, or correct the name".to_owned();
-    problem
+fn dangling(known: &Known<'_>, id: &ObjectRef, object: &ObjectRef) -> Option<Fault> {
+    if known.has(object) {
+        return None;
+    }
+    let why =
+        if known.is_going(object) { "which this would remove" } else { "which is neither in these files nor applied" };
+    let same = ["job", "service"].iter().filter_map(|kind| ObjectRef::new(kind, object.name()).ok());
+    let other = same.into_iter().find(|other| known.has(other)).map(|other| other.to_string());
+    let alike = || known.alike(object.name(), &["job", "service"]).first().map(|id| spoken(id));
+    Some(Fault {
+        message: format!("{id} needs {object}, {why}"),
+        meant: other.or_else(alike).into_iter().collect(),
+        help: "add its manifest, apply it first, or correct the name".to_owned(),
+        ..Fault::default()
+    })
+}
+
+/// As a need is written: a Service by its name.
+fn spoken(id: &ObjectRef) -> String {
+    if id.kind() == "service" { id.name().to_owned() } else { id.to_string() }
 }
 
 /// One problem for each circle that goes through a proposal.

@@ -63,13 +63,12 @@ fn zone_fault(zone: &str) -> Option<Wrong> {
 }
 
 /// A moment: with an offset, or on the clock of a zone that stands beside it.
-#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
-#[schemars(inline, transform = moment_schema)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Moment {
     /// With its offset.
-    Instant(#[schemars(with = "String")] Timestamp),
+    Instant(Timestamp),
     /// On the clock of a zone.
-    Civil(#[schemars(with = "String")] jiff::civil::DateTime),
+    Civil(jiff::civil::DateTime),
 }
 
 impl FromStr for Moment {
@@ -101,7 +100,9 @@ impl fmt::Display for Moment {
     }
 }
 
-fn moment_schema(schema: &mut Schema) {
+/// The schema of a field that holds a moment; which days a month has is no matter of patterns.
+pub fn moment_schema(schema: &mut Schema) {
+    let told = schema.get("description").cloned();
     *schema = json_schema!({
         "type": "string",
         "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}",
@@ -109,6 +110,9 @@ fn moment_schema(schema: &mut Schema) {
         "x-type": "moment",
         "x-rule": "it takes a date and a time such as 2026-12-01T09:00",
     });
+    if let Some(told) = told {
+        schema.insert("description".to_owned(), told);
+    }
 }
 
 impl Moment {
@@ -220,7 +224,12 @@ impl fmt::Display for Days {
 }
 
 fn days_schema(schema: &mut Schema) {
-    let day = "([Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]*";
+    let any_case = |text: &str| text.chars().map(|c| format!("[{c}{}]", c.to_ascii_uppercase())).collect::<String>();
+    let day = |full: &&str| {
+        let (short, rest) = full.split_at(3);
+        format!("{}({})?", any_case(short), any_case(rest))
+    };
+    let day = format!("({})", FULL.iter().map(day).collect::<Vec<_>>().join("|"));
     let item = format!("{day}(-{day})?");
     let pattern = format!("^{item}(, *{item})*$");
     *schema = json_schema!({
@@ -273,5 +282,4 @@ macro_rules! as_text {
         }
     };
 }
-as_text!(Moment);
 as_text!(TimeOfDay);

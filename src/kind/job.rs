@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::clock::{Moment, check_zone, zone_schema};
+use super::clock::{Moment, check_zone, moment_schema, zone_schema};
 use super::needs::{self, Need, check_needs};
 use super::process::{Process, canonical, joined, only, read, without};
 use super::units::Duration;
@@ -40,7 +40,8 @@ pub const DEF: KindDef = KindDef {
 struct Spec {
     /// Not before this moment: on the clock of a zone, or with an offset.
     #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<Moment>,
+    #[schemars(transform = moment_schema)]
+    at: Option<String>,
     /// Whose clock `at` is read on; that of the settings, else of the machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(transform = zone_schema)]
@@ -82,22 +83,23 @@ fn effect(field: &str) -> Effect {
 fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
     let work: Work = read(only(value, Work::FIELDS), DEF.lower)?;
     let process: Process = read(only(value, Process::FIELDS), DEF.lower)?;
-    let spec: Spec = read(without(&without(value, Work::FIELDS), Process::FIELDS), DEF.lower)?;
+    let mut spec: Spec = read(without(&without(value, Work::FIELDS), Process::FIELDS), DEF.lower)?;
     let mut errors = Vec::new();
     work.check(&[], &mut errors);
     work.check_values(&mut errors);
     process.check(work.has_command(), &mut errors);
-    spec.check(&mut errors);
+    let at = spec.check(&mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
     let (work, has_command) = (work.canonical(), work.has_command());
+    spec.at = at.as_ref().map(ToString::to_string);
     let Some(rule) = work.rule(&process) else {
         return Err(vec![FieldError::new(&[], "does not say what to do", "write `run: ./migrate.sh`")]);
     };
     let rule = RunRule {
         work: rule,
-        arises: Arises::Once { at: spec.at.as_ref().map(|at| at.rule(spec.time_zone.as_ref())) },
+        arises: Arises::Once { at: at.as_ref().map(|at| at.rule(spec.time_zone.as_ref())) },
         policy: process.policy(),
         timeout: spec.timeout.map(|timeout| timeout.0),
         retry: spec.retry.rule(),
@@ -121,16 +123,21 @@ fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
 }
 
 impl Spec {
-    /// What types cannot say.
-    fn check(&self, errors: &mut Vec<FieldError>) {
+    /// Says what types cannot say, and reads the moment.
+    fn check(&self, errors: &mut Vec<FieldError>) -> Option<Moment> {
+        let at = self.at.as_ref().map(|at| at.parse::<Moment>());
+        if let Some(Err(wrong)) = &at {
+            errors.push(FieldError::new(&["at"], wrong.what.clone(), wrong.help.clone()));
+        }
         check_zone(&["timeZone"], self.time_zone.as_ref(), errors);
         check_needs(&self.needs, errors);
         check_timeout(&["timeout"], self.timeout, errors);
         self.retry.check(&["retry"], errors);
-        if self.time_zone.is_some() && !matches!(self.at, Some(Moment::Civil(_))) {
+        if self.time_zone.is_some() && !matches!(at, Some(Ok(Moment::Civil(_)) | Err(_))) {
             let help = "remove it, or write `at` without an offset, as in `at: 2026-12-01T09:00`";
             errors.push(FieldError::of_name(&["timeZone"], "says nothing without a local time in `at`", help));
         }
+        at?.ok()
     }
 
     /// What decides whether it is done again.

@@ -42,6 +42,7 @@ const WINDOWS_MAX: usize = 50;
 struct Spec {
     /// When.
     #[schemars(length(min = 1, max = 50), extend("examples" = [[{ "from": "22:00", "to": "07:00" }]]))]
+    #[schemars(extend("x-rule" = "it takes a list of windows, 1 to 50"))]
     times: Vec<Times>,
     /// On whose clock; that of the settings, else of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]

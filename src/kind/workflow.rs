@@ -356,7 +356,10 @@ impl Step {
             Some(When::Expression(text)) => {
                 if let Some(fault) = expression::fault(text) {
                     let help = "write an expression such as `params.app != 'none'`";
-                    errors.push(FieldError::new(&at("when"), format!("is no expression: {fault}"), help));
+                    // What follows lists everything that could have stood there, and repeats the text.
+                    let said = fault.split(" | ").next().and_then(|said| said.split(" expecting ").next());
+                    let said = said.unwrap_or_default().rsplit("error: ").next().unwrap_or_default();
+                    errors.push(FieldError::new(&at("when"), format!("is no expression: {said}"), help));
                 }
             }
             Some(When::Command(command)) => {

@@ -21,7 +21,7 @@ use super::paths;
 use super::problem::{Findings, Problem, Source, plain, quote};
 use super::tree::{Entry, Node, Tree};
 use super::value;
-use crate::kind::{FieldError, KINDS, KindDef, Parsed, Part, Reference, units};
+use crate::kind::{FieldError, KINDS, KindDef, Names, Parsed, Part, Reference, units};
 
 /// The most errors of one object that get words; each needs a search for its place.
 const ERRORS_MAX: usize = 100;
@@ -90,7 +90,15 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
     match (def.parse)(&spec) {
         Ok(parsed) if broken.is_empty() => Some(parsed),
         Ok(_) => None,
-        Err(errors) => {
+        Err(mut errors) => {
+            // What was left out is no longer there to be said about the whole.
+            let is_known = |path: &Vec<String>| {
+                let known = schema(def).get("properties");
+                path.first().is_some_and(|top| known.is_some_and(|known| known.get(top).is_some()))
+            };
+            if broken.iter().any(is_known) {
+                errors.retain(|error| !error.path.is_empty());
+            }
             errors.iter().take(ERRORS_MAX).for_each(|error| findings.push(by_type(subject, error)));
             findings.omitted += errors.len().saturating_sub(ERRORS_MAX);
             None
@@ -100,8 +108,17 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
 
 /// Where another object is named.
 pub fn link(subject: &Subject<'_>, reference: Reference) -> Link {
-    let at = at_value(subject, &reference.path, String::new(), String::new(), String::new());
-    Link { path: reference.path, names: reference.names, at }
+    let place = |path: &[String]| at_value(subject, path, String::new(), String::new(), String::new());
+    let at = place(&reference.path);
+    let beside = reference.path.split_last().map_or(&[][..], |(_, above)| above);
+    let fields = match &reference.names {
+        Names::Use { target: _, with } => {
+            let keys = with.as_object().into_iter().flatten().map(|(key, _)| vec!["with".to_owned(), key.clone()]);
+            keys.map(|below| (below.clone(), place(&[beside, &below].concat()))).collect()
+        }
+        Names::Need(_) | Names::Quiet(_) | Names::Zone(_) | Names::Alone => Vec::new(),
+    };
+    Link { path: reference.path, names: reference.names, at, fields }
 }
 
 /// Reports what the schema finds; returns the paths of what is not to be parsed any more.
@@ -281,7 +298,8 @@ fn unknown(subject: &Subject<'_>, path: &[String], name: &str, node: &Value) -> 
     let mut message = format!("unknown field {} in {within}", quote(name));
     let mut help = format!("more: setpoint explain {explain}");
     let later = subject.def.later;
-    let advice = if path.is_empty() { foreign::field(name) } else { None };
+    let advice =
+        if path.is_empty() { foreign::field(subject.def.kind, name, &[&known[..], later].concat()) } else { None };
     let inner = path.last().and_then(|parent| foreign::inner(parent, name));
     let label = match (advice, inner) {
         _ if path.is_empty() && later.contains(&name) => {
@@ -312,7 +330,8 @@ fn unknown(subject: &Subject<'_>, path: &[String], name: &str, node: &Value) -> 
 fn missing(subject: &Subject<'_>, path: &[String], property: &Value, node: &Value) -> Option<Problem> {
     let name = property.as_str().unwrap_or_default();
     let is_it = |entry: &&Entry| {
-        let is_called_so = matches!(foreign::field(&entry.key), Some(Advice::Use(here)) if here == name);
+        let advice = foreign::field(subject.def.kind, &entry.key, &[name]);
+        let is_called_so = matches!(advice, Some(Advice::Use(here)) if here == name);
         is_called_so || foreign::similar(&entry.key, [name]).is_some()
     };
     // It is there under another name, and that is said already.

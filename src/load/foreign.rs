@@ -102,6 +102,57 @@ const FIELDS: &[(&str, Advice)] = &[
     ("workingdirectory", Use("dir")),
 ];
 
+const ENABLED: &str = "to switch it off write `enabled: false`, or use `setpoint pause`";
+const ONCE: &str = "a Job runs once; schedules are for the kind CronJob";
+const ENDS: &str = "its work ends: an attempt that failed is repeated by `retry: { times: 3 }`";
+const RUNS: &str = "its work ends; what is kept up is for the kind Service";
+const JOB_TEMPLATE: &str = "there is no template around the work: write `run` and so on directly";
+
+/// Fields that mean something else in these kinds than in a Service: the kinds, the field, what to say.
+const OF_KINDS: &[(&[&str], &str, Advice)] = &[
+    (WORKS, "activedeadlineseconds", Use("timeout")),
+    (WORKS, "backoff", Say(ENDS)),
+    (WORKS, "backofflimit", Use("retry")),
+    (&["CronJob"], "concurrencypolicy", Use("overlap")),
+    (&["CronJob"], "cron", Use("schedule")),
+    (&["Job"], "cron", Say(ONCE)),
+    (&["CronJob"], "crontab", Use("schedule")),
+    (&["Capability", "Job", "Workflow"], "enabled", Say("to keep it from running use `setpoint pause`")),
+    (&["Job"], "every", Say(ONCE)),
+    (&["CronJob"], "failedjobshistorylimit", Use("history")),
+    (&["CronJob"], "forbid", Use("overlap")),
+    (&["CronJob"], "interval", Use("every")),
+    (&["CronJob"], "jobtemplate", Say(JOB_TEMPLATE)),
+    (&["CronJob"], "maxconcurrency", Use("atOnce")),
+    (&["CronJob"], "persistent", Use("missed")),
+    (&["CronJob"], "oncalendar", Use("schedule")),
+    (&["CronJob"], "randomizeddelaysec", Use("jitter")),
+    (
+        &["CronJob"],
+        "recurring",
+        Say("write `once: true` for what runs a single time; `recurring` is for Markdown jobs"),
+    ),
+    (WORKS, "replicas", Say(RUNS)),
+    (WORKS, "restart", Say(ENDS)),
+    (WORKS, "restartpolicy", Say(ENDS)),
+    (WORKS, "retries", Use("retry")),
+    (&["Job"], "runat", Use("at")),
+    (&["Job"], "schedule", Say(ONCE)),
+    (&["CronJob"], "startingdeadlineseconds", Use("missedWithin")),
+    (&["CronJob"], "successfuljobshistorylimit", Use("history")),
+    (&["CronJob"], "suspend", Say(ENABLED)),
+    (&["Job"], "suspend", Say("to keep it from running use `setpoint pause`")),
+    (&["CronJob"], "disabled", Say(ENABLED)),
+    (WORKS, "template", Say(JOB_TEMPLATE)),
+    (&["Job"], "ttlsecondsafterfinished", Use("keep")),
+    (WORKS, "timezone", Use("timeZone")),
+    (WORKS, "tz", Use("timeZone")),
+    (WORKS, "inputs", Use("params")),
+];
+
+/// Kinds whose work ends.
+const WORKS: &[&str] = &["Capability", "CronJob", "Job", "Workflow"];
+
 /// Fields one level down: the field, its foreign neighbour, its name here.
 const INNER: &[(&str, &str, &str)] = &[
     ("backoff", "delay", "from"),
@@ -133,6 +184,12 @@ const CHOICES: &[(&str, &str, &str)] = &[
     ("restart", "unexpected", "on-failure"),
     ("restart", "unlessstopped", "always"),
     ("restart", "yes", "always"),
+    ("overlap", "forbid", "skip"),
+    ("overlap", "concurrent", "allow"),
+    ("missed", "never", "skip"),
+    ("missed", "none", "skip"),
+    ("missed", "latest", "once"),
+    ("missed", "catchup", "all"),
 ];
 
 /// Kinds of Kubernetes, and what to say about them.
@@ -149,11 +206,26 @@ const KINDS: &[(&str, &str)] = &[
     ("statefulset", "a process that is kept up is a `kind: Service` here"),
 ];
 
-/// What to say about a field of a spec that is called otherwise elsewhere.
+/// What to say about a field of a spec that is called otherwise elsewhere. `known` are the fields of the kind: nobody is
+/// sent to a field that it does not have.
 #[must_use]
-pub fn field(name: &str) -> Option<Advice> {
+pub fn field(kind: &str, name: &str, known: &[&str]) -> Option<Advice> {
     let folded = fold(name);
-    FIELDS.iter().find(|(foreign, _)| *foreign == folded).map(|(_, advice)| *advice)
+    let is_there = |advice: &Advice| match advice {
+        Use(here) => known.contains(&here.split('.').next().unwrap_or_default()),
+        Say(_) => true,
+    };
+    let own = OF_KINDS.iter().find(|(kinds, foreign, _)| kinds.contains(&kind) && *foreign == folded);
+    if let Some((_, _, advice)) = own {
+        return Some(*advice).filter(is_there);
+    }
+    let is_of_services = |advice: &Advice| matches!(advice, Say(PAUSE | SCHEDULE | SELECTOR)) && kind != "Service";
+    FIELDS
+        .iter()
+        .find(|(foreign, _)| *foreign == folded)
+        .map(|(_, advice)| *advice)
+        .filter(is_there)
+        .filter(|advice| !is_of_services(advice))
 }
 
 /// The name here of a field inside `parent` that is called otherwise elsewhere.

@@ -73,6 +73,8 @@ pub struct Link {
     pub names: Names,
     /// The place, as a problem that lacks its words.
     pub at: Problem,
+    /// The same for fields beside it that say how: the way from the map they share, and the place.
+    pub fields: Vec<(Vec<String>, Problem)>,
 }
 
 /// What loading starts from.
