@@ -175,6 +175,7 @@ impl Books {
             cancel: None,
             params: Arc::new(Json::Object(serde_json::Map::new())),
             steps: BTreeMap::new(),
+            reopened: BTreeMap::new(),
         };
         let tick = fire.tick.as_ref().map(|tick| tick_row(id, &fire.uid, tick, now, true));
         self.begin(ledger, id, run, tick, fire.cursor.clone(), None);
@@ -383,8 +384,11 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
             match reply {
                 // Somebody was faster, or this was asked twice: what stands is what counts.
                 Reply::Already(row) => {
-                    if let Some(row) = row.filter(|row| row.end.is_none()) {
-                        book.runs.insert(cause, run_of(*row));
+                    match row {
+                        // It is over: a Job that did not hear of it would ask for ever.
+                        Some(row) if row.end.is_some() => note_final(book, &row),
+                        Some(row) => _ = book.runs.insert(cause, run_of(*row)),
+                        None => {}
                     }
                 }
                 Reply::Done | Reply::Reopened { .. } | Reply::Unknown | Reply::Pruned(_) => {

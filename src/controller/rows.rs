@@ -116,6 +116,7 @@ pub(super) fn run_of(row: RunRow) -> Run {
         cancel: row.cancel,
         params: Arc::new(params.unwrap_or_else(|| Json::Object(serde_json::Map::new()))),
         steps: BTreeMap::new(),
+        reopened: BTreeMap::new(),
     }
 }
 
@@ -134,7 +135,12 @@ pub(super) fn note_final(book: &mut Book, row: &RunRow) {
 pub(super) fn note_step(ledger: &mut Ledger, object: &ObjectRef, parent: &Cause, row: &RunRow) {
     let run = ledger.books.get_mut(object).and_then(|book| book.runs.get_mut(parent));
     let step = row.cause.to_string().split('.').nth(1).map(Arc::<str>::from);
-    let (Some(run), Some(step), Some(end)) = (run, step, &row.end) else { return };
+    let (Some(run), Some(step)) = (run, step) else { return };
+    let Some(end) = &row.end else {
+        // A person wants it done again.
+        run.reopened.insert(step, row.base_attempts);
+        return;
+    };
     let output = output_of(end.result.as_deref());
     run.steps.insert(step, Step { outcome: Outcome::of_word(&end.outcome), output: Arc::new(output) });
 }

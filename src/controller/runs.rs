@@ -316,6 +316,7 @@ impl Core {
             cancel: None,
             params: Arc::new(params),
             steps: std::collections::BTreeMap::new(),
+            reopened: std::collections::BTreeMap::new(),
         };
         self.books.ask_for(&mut self.observed.ledger, &InstanceId { object, cause }, run, asker);
     }

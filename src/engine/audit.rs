@@ -248,6 +248,11 @@ impl View<'_> {
         let Some(object) = self.facts.desired.objects.get(&need.object) else { return false };
         let pause = object.overrides.paused.as_ref();
         let is_paused = pause.is_some_and(|pause| pause.until.is_none_or(|until| self.facts.now.wall < until));
+        if let Spec::Known(kind) = &object.spec
+            && let Some(rule) = kind.runs()
+        {
+            return run::audit::is_met(self.facts, object, rule, need.until);
+        }
         let of_it = |id: &InstanceId| id.object == need.object;
         let mut instances = self.ups.iter().filter(|(id, _)| of_it(id)).peekable();
         instances.peek().is_some()

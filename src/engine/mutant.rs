@@ -86,6 +86,8 @@ pub enum Mutant {
     KeepsOldCursor,
     /// What is made up for after a gap is bounded.
     CatchesUpUnbounded,
+    /// A schedule moves by one write at a time.
+    CursorJumps,
     /// Whoever waits for a due time is woken by then.
     ForgetDue,
     /// Quiet hours are kept.
@@ -164,6 +166,7 @@ impl Mutant {
         Mutant::FiresBeforeKnown,
         Mutant::KeepsOldCursor,
         Mutant::CatchesUpUnbounded,
+        Mutant::CursorJumps,
         Mutant::ForgetDue,
         Mutant::IgnoreQuiet,
         Mutant::IgnoreFreeze,

@@ -16,6 +16,7 @@ use super::mutant::Mutant;
 use super::name::{Cause, InstanceId, ObjectRef};
 use super::observed::{Phase, Sight, Sighting, Twin};
 use super::plan::{Lacking, Reason, State};
+use super::run;
 
 /// The first need of this object that is not met, and what it lacks.
 pub(super) fn unmet(case: &Case<'_>) -> Option<(Need, Lacking)> {
@@ -30,6 +31,9 @@ fn lacking(case: &Case<'_>, need: &Need) -> Option<Lacking> {
         return if facts.desired.coverage == Coverage::Whole { Some(Lacking::Object) } else { unknown };
     };
     let Spec::Known(kind) = &object.spec else { return unknown };
+    if let Some(rule) = kind.runs() {
+        return run::need::lacking(facts, object, rule, need.until).map(Lacking::Instance);
+    }
     let needed = Case { facts, object, is_nested: true };
     let items = facts.items(object, kind.as_ref());
     let mut wants = Vec::new();

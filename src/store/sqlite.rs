@@ -112,7 +112,7 @@ impl Sqlite {
         let mut statement = self.connection.prepare_cached(statements::STEPS)?;
         let rows = statement.query_map(params![object.as_str(), name, nanos(ROWS_MAX as u64)], columns::run)?;
         let steps: Vec<RunRow> = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(Reply::Reopened { run, steps: steps.into_iter().filter(|step| step.end.is_some()).collect() })
+        Ok(Reply::Reopened { run, steps })
     }
 
     /// The answer to a change of one run, by the number of rows it changed.

@@ -130,7 +130,7 @@ pub enum Reply {
     Reopened {
         /// Its row now.
         run: Box<RunRow>,
-        /// Its steps that stand, because they ended `ok`; the others are open again too.
+        /// Its steps: those that ended `ok` stand; the others are open again too, with the attempts that are forgiven.
         steps: Vec<RunRow>,
     },
     /// There is no such run.

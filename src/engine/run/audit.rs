@@ -3,16 +3,19 @@
 //! In: a plan with the facts it was made from. Out: the rule a decision breaks. Not here: deciding.
 //! The surprise: nothing here asks the code that decides. A rule that both got from the same line would hold nothing.
 
-use super::ledger::{Book, Cursor, Origin, Run, TickState, Times};
+use std::time::Duration;
+
+use super::ledger::{Book, Cursor, Origin, Outcome, Run, TickState, Times};
 use super::order;
 use super::rule::{Arises, Flow, Overlap, Part, Risk, RunRule, Work};
 use super::ticks::{CATCH_UP_MAX, LATE, quiet_until};
 use crate::engine::backoff::{Attempt, End, Exit};
-use crate::engine::converge::Facts;
+use crate::engine::converge::{Facts, REFUSED_RETRY};
 use crate::engine::desired::{Coverage, Object, Spec};
+use crate::engine::expand::Until;
 use crate::engine::mutant::Mutant;
-use crate::engine::name::{Cause, ObjectRef};
-use crate::engine::observed::Sight;
+use crate::engine::name::{Cause, InstanceId, ObjectRef};
+use crate::engine::observed::{Sight, Sighting};
 use crate::engine::plan::{Action, Decision, Fire, Note, Plan, Reason, Spawn};
 
 /// The rule that the plan as a whole breaks, with the object it is about.
@@ -20,8 +23,7 @@ pub(in crate::engine) fn whole(plan: &Plan, facts: &Facts<'_>) -> Option<(Mutant
     let of_run = |d: &&Decision| order::is_run(facts.desired, &d.id.object);
     let starts = plan.decisions.iter().filter(of_run).filter(|d| matches!(d.action, Some(Action::Spawn(_)))).count();
     let seen = facts.observed.sightings.iter();
-    let at_work =
-        seen.filter(|(id, s)| matches!(s.sight, Sight::Seen(_)) && order::is_run(facts.desired, &id.object)).count();
+    let at_work = seen.filter(|(id, s)| s.sight != Sight::Absent && order::is_run(facts.desired, &id.object)).count();
     if starts > 0 && starts + at_work > order::limit(facts.desired, &facts.observed.ledger) {
         return Some((Mutant::IgnoreMaxRuns, None));
     }
@@ -35,26 +37,20 @@ pub(in crate::engine) fn whole(plan: &Plan, facts: &Facts<'_>) -> Option<(Mutant
     if let Some((object, _)) = forgotten {
         return Some((Mutant::ForgetDecision, Some(object.clone())));
     }
-    caught_up(plan, facts)
+    jumps(plan)
 }
 
-/// An object that makes up for more than is allowed.
-fn caught_up(plan: &Plan, facts: &Facts<'_>) -> Option<(Mutant, Option<ObjectRef>)> {
-    let is_made_up = |decision: &&Decision| match &decision.action {
-        Some(Action::Fire(fire)) => fire.tick.as_ref().is_some_and(|tick| {
-            let offset = times(facts, &decision.id.object).map_or(std::time::Duration::ZERO, |times| times.offset);
-            tick.nominal.after(offset).after(LATE) < facts.now.wall
-        }),
-        _ => false,
+/// An object whose schedule is moved by two writes: the first may fail, and the second then passes what it settled.
+fn jumps(plan: &Plan) -> Option<(Mutant, Option<ObjectRef>)> {
+    let moves = |decision: &&Decision| match &decision.action {
+        Some(Action::Fire(fire)) => fire.cursor.is_some(),
+        Some(Action::Note(_)) => true,
+        Some(_) | None => false,
     };
-    let mut made_up = plan.decisions.iter().filter(is_made_up).map(|d| &d.id.object).peekable();
-    while let Some(object) = made_up.next() {
-        let mut count = 1;
-        while made_up.next_if(|next| *next == object).is_some() {
-            count += 1;
-        }
-        if count > CATCH_UP_MAX {
-            return Some((Mutant::CatchesUpUnbounded, Some(object.clone())));
+    let mut moved = plan.decisions.iter().filter(moves).map(|d| &d.id.object).peekable();
+    while let Some(object) = moved.next() {
+        if moved.peek().is_some_and(|next| *next == object) {
+            return Some((Mutant::CursorJumps, Some(object.clone())));
         }
     }
     None
@@ -64,6 +60,27 @@ fn times<'a>(facts: &Facts<'a>, object: &ObjectRef) -> Option<&'a Times> {
     match facts.observed.ledger.books.get(object)?.times.as_ref()? {
         Ok(times) => Some(times),
         Err(_) => None,
+    }
+}
+
+/// True when work that ends is as far as whoever needs it asks.
+pub(in crate::engine) fn is_met(facts: &Facts<'_>, object: &Object, rule: &RunRule, until: Until) -> bool {
+    let Some(book) = facts.observed.ledger.books.get(&object.id) else { return false };
+    let counts = |cause: &Cause| match &rule.arises {
+        Arises::Once { .. } => cause.to_string() == object.work_generation.to_string(),
+        Arises::Times(_) | Arises::Asked => true,
+    };
+    let is_open = book.runs.keys().any(counts);
+    let finals = book.last.iter().filter(|(cause, last)| counts(cause) && last.uid == object.uid);
+    let is_done = finals.max_by_key(|(_, last)| last.ended).is_some_and(|(_, last)| last.outcome == Outcome::Ok);
+    let is_up = |(id, sighting): (&InstanceId, &Sighting)| {
+        let root = id.cause.parent().unwrap_or_else(|| id.cause.clone());
+        id.object == object.id && counts(&root) && matches!(sighting.sight, Sight::Seen(_))
+    };
+    match until {
+        Until::Done => !is_open && is_done,
+        Until::Usable | Until::Started | Until::Ready if is_open => facts.observed.sightings.iter().any(is_up),
+        Until::Usable | Until::Started | Until::Ready => is_done,
     }
 }
 
@@ -80,9 +97,9 @@ pub(in crate::engine) fn broken(
     let audit = Audit { decision, object, rule, facts, book };
     match &decision.action {
         Some(Action::Spawn(spawn)) => audit.spawn(spawn),
-        Some(Action::Fire(fire)) => audit.fire(fire),
-        Some(Action::Note(note)) => audit.note(note),
-        Some(Action::Finish(_)) => audit.unseen().then_some(Mutant::FinishAlive),
+        Some(Action::Fire(fire)) => audit.fire(fire).or_else(|| audit.write()),
+        Some(Action::Note(note)) => audit.note(note).or_else(|| audit.write()),
+        Some(Action::Finish(_)) => audit.finish(),
         Some(
             Action::Stop { .. }
             | Action::EndTree { .. }
@@ -91,6 +108,15 @@ pub(in crate::engine) fn broken(
             | Action::Adopt { .. },
         ) => None,
         None => audit.idle(plan),
+    }
+}
+
+/// The attempts of an instance that a person has forgiven.
+fn forgiven(run: &Run, cause: &Cause) -> u32 {
+    let text = cause.to_string();
+    match text.split('.').nth(1) {
+        Some(step) => run.reopened.get(step).copied().unwrap_or(0),
+        None => run.forgiven,
     }
 }
 
@@ -111,6 +137,24 @@ impl Audit<'_> {
         }
     }
 
+    /// An end: nothing of it, or of its steps, is left, and the last write did not just fail.
+    fn finish(&self) -> Option<Mutant> {
+        let whole = format!("{}.", self.decision.id.cause);
+        let first = InstanceId { object: self.object.id.clone(), cause: Cause::Slot(0) };
+        let mut seen = self.facts.observed.sightings.range(first..).take_while(|(id, _)| id.object == self.object.id);
+        let is_left = seen.any(|(id, s)| s.sight != Sight::Absent && id.cause.to_string().starts_with(&whole));
+        if is_left || self.unseen() {
+            return Some(Mutant::FinishAlive);
+        }
+        self.write()
+    }
+
+    /// A write that came to nothing is not repeated at once.
+    fn write(&self) -> Option<Mutant> {
+        let refused = self.book.refused.as_ref()?;
+        (self.facts.now.boot < refused.at.after(REFUSED_RETRY)).then_some(Mutant::RefusedAgain)
+    }
+
     /// The run that the instance belongs to.
     fn run(&self) -> Option<(Cause, &Run)> {
         let cause = &self.decision.id.cause;
@@ -128,11 +172,30 @@ impl Audit<'_> {
         if self.asks(&self.rule.work) {
             return Some(Mutant::IgnoreConsent);
         }
-        if run.due > now.wall {
+        let is_begun = self.is_begun(&cause, run);
+        let is_whole = cause == self.decision.id.cause;
+        if self.is_paused(run) {
+            return Some(Mutant::IgnorePause);
+        }
+        if (is_whole || !is_begun) && !self.has_needs() {
+            return Some(Mutant::IgnoreNeeds);
+        }
+        if run.due > now.wall && !is_begun {
             return Some(Mutant::StartsEarly);
         }
-        if cause == self.decision.id.cause && self.is_behind(&cause, run) {
+        if self.is_behind(&cause, run) {
             return Some(Mutant::IgnoreOverlap);
+        }
+        if let (Origin::Tick(_), Some(times)) = (&run.origin, times(self.facts, &self.object.id))
+            && (is_whole || !is_begun)
+            && times.quiet.iter().any(|quiet| quiet.until(now.wall).is_some())
+        {
+            return Some(Mutant::IgnoreQuiet);
+        }
+        if let Some(refused) = self.facts.observed.sightings.get(&self.decision.id).and_then(|s| s.refused.as_ref())
+            && now.boot < refused.at.after(REFUSED_RETRY)
+        {
+            return Some(Mutant::RefusedAgain);
         }
         if cause != self.decision.id.cause
             && let Some(broken) = self.step(run)
@@ -140,14 +203,42 @@ impl Audit<'_> {
             return Some(broken);
         }
         let last = self.facts.backoff.0.get(&self.decision.id);
-        if spawn.attempt != last.map_or(0, |last| last.number).max(self.forgiven(run)).saturating_add(1) {
+        let forgiven = forgiven(run, &self.decision.id.cause);
+        if spawn.attempt != last.map_or(0, |last| last.number).max(forgiven).saturating_add(1) {
             return Some(Mutant::SameAttempt);
         }
-        last.filter(|last| last.number > self.forgiven(run)).and_then(|last| self.again(last, spawn))
+        last.filter(|last| last.number > forgiven).and_then(|last| self.again(last, spawn))
     }
 
-    fn forgiven(&self, run: &Run) -> u32 {
-        if self.decision.id.cause.parent().is_some() { 0 } else { run.forgiven }
+    /// True when something was done, or is being done, for a run that is not over.
+    fn is_begun(&self, cause: &Cause, run: &Run) -> bool {
+        let belongs = |id: &&InstanceId| {
+            id.object == self.object.id && (id.cause == *cause || id.cause.parent().as_ref() == Some(cause))
+        };
+        let first = InstanceId { object: self.object.id.clone(), cause: Cause::Slot(0) };
+        let attempts = self.facts.backoff.0.range(first.clone()..).take_while(|(id, _)| id.object == self.object.id);
+        let mut attempts = attempts.filter(|(id, _)| belongs(id));
+        let mut seen = self.facts.observed.sightings.range(first..).take_while(|(id, _)| id.object == self.object.id);
+        !run.steps.is_empty()
+            || attempts.any(|(id, last)| last.number > forgiven(run, &id.cause))
+            || seen.any(|(id, sighting)| belongs(&id) && sighting.sight != Sight::Absent)
+    }
+
+    /// True when a pause holds it up: one that a person asked for goes on in spite of it, unless everything is stopped.
+    fn is_paused(&self, run: &Run) -> bool {
+        let pause = self.object.overrides.paused.as_ref();
+        let is_paused = pause.is_some_and(|pause| pause.until.is_none_or(|until| self.facts.now.wall < until));
+        is_paused && (!matches!(run.origin, Origin::Person(_)) || self.facts.desired.is_draining)
+    }
+
+    /// What it needs of other work that ends; of anything else the decisions about that say enough.
+    fn has_needs(&self) -> bool {
+        let Spec::Known(kind) = &self.object.spec else { return false };
+        kind.needs().iter().all(|need| {
+            let Some(needed) = self.facts.desired.objects.get(&need.object) else { return false };
+            let Spec::Known(other) = &needed.spec else { return false };
+            other.runs().is_none_or(|rule| is_met(self.facts, needed, rule, need.until))
+        })
     }
 
     /// A further attempt, after `last`.
@@ -175,12 +266,14 @@ impl Audit<'_> {
         step.unwrap_or(self.rule.retry)
     }
 
-    /// True when runs that are older leave no room.
+    /// True when runs that have begun, or are older, leave no room.
     fn is_behind(&self, cause: &Cause, run: &Run) -> bool {
-        let older = self.book.runs.iter().filter(|(c, r)| (r.created, *c) < (run.created, cause)).count();
+        let place = |cause: &Cause, run: &Run| (!self.is_begun(cause, run), run.created, cause.clone());
+        let own = place(cause, run);
+        let before = self.book.runs.iter().filter(|(other, run)| *other != cause && place(other, run) < own).count();
         match self.rule.overlap {
-            Overlap::Allow(at_once) => older >= usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
-            Overlap::Skip | Overlap::Queue(_) | Overlap::Replace => older > 0,
+            Overlap::Allow(at_once) => before >= usize::try_from(at_once.max(1)).unwrap_or(usize::MAX),
+            Overlap::Skip | Overlap::Queue(_) | Overlap::Replace => before > 0,
         }
     }
 
@@ -206,15 +299,20 @@ impl Audit<'_> {
         if run.steps.contains_key(&step.id) {
             return Some(Mutant::StepAgain);
         }
-        if step.asks_first || self.asks(&step.work) {
+        let is_condition = text.split('.').nth(2).is_some();
+        if !is_condition && (step.asks_first || self.asks_itself(&step.work)) {
             return Some(Mutant::IgnoreConsent);
         }
         let is_over = |need| run.steps.get(need).is_some_and(|over| matches!(over.outcome.word(), "ok" | "skipped"));
         (!step.needs.iter().all(is_over)).then_some(Mutant::StepOutOfTurn)
     }
 
-    /// True when somebody has to agree to this work first.
+    /// True when somebody has to agree to this work first, or to its object.
     fn asks(&self, work: &Work) -> bool {
+        self.rule.risk == Risk::High || self.asks_itself(work)
+    }
+
+    fn asks_itself(&self, work: &Work) -> bool {
         let is_high = |candidate: &ObjectRef| {
             let Some(object) = self.facts.desired.objects.get(candidate) else { return false };
             let Spec::Known(kind) = &object.spec else { return false };
@@ -223,7 +321,7 @@ impl Audit<'_> {
         match work {
             Work::Prompt { .. } => true,
             Work::Use { target, with: _ } => target.candidates.first().is_some_and(is_high),
-            Work::Command(_) | Work::Way(_) | Work::Flow(_) => self.rule.risk == Risk::High,
+            Work::Command(_) | Work::Way(_) | Work::Flow(_) => false,
         }
     }
 
@@ -266,6 +364,12 @@ impl Audit<'_> {
         }
         if rule.is_once && self.book.is_spent {
             return Some(Mutant::OnceAgain);
+        }
+        // What is late to the nanosecond is not late.
+        let late = now.before(times.offset).before(LATE).before(Duration::from_nanos(1));
+        let beside = times.schedule.count_between(tick.nominal, late, cursor.since, &times.zone, CATCH_UP_MAX);
+        if beside >= CATCH_UP_MAX {
+            return Some(Mutant::CatchesUpUnbounded);
         }
         let is_quiet = quiet_until(times, fire.run.due.max(now)).is_some();
         if tick.state == TickState::Fired && is_quiet {

@@ -13,7 +13,7 @@ use super::ledger::{Book, Final, Origin, Outcome, Run};
 use super::params::launch_of;
 use super::rule::{Arises, RunRule};
 use super::used::{Resolved, consent, resolve};
-use super::{flow, ticks};
+use super::{flow, left, ticks};
 use crate::engine::converge::{Case, Draft, Facts, REFUSED_RETRY, pause_reason, wait};
 use crate::engine::desired::{Coverage, Object, Spec};
 use crate::engine::mutant::Mutant;
@@ -28,7 +28,7 @@ pub(in crate::engine) struct Runs<'a> {
     pub case: &'a Case<'a>,
     pub rule: &'a RunRule,
     pub book: &'a Book,
-    /// The runs that are not over, oldest first.
+    /// The runs that are not over, in the order in which they come.
     pub order: Vec<&'a Cause>,
     /// The place of each in that order.
     pub ranks: BTreeMap<&'a Cause, usize>,
@@ -66,8 +66,11 @@ pub(in crate::engine) fn decide(runs: &Runs<'_>, group: &[Seen<'_>], draft: &mut
         let because = match &sighting.sight {
             Sight::Absent => continue,
             Sight::Unreadable { why } => Reason::Blind { why: why.clone() },
-            // Nobody remembers that it is owed. It is left to end by itself.
-            Sight::Seen(_) => Reason::Stray,
+            Sight::Seen(_) => match &facts.observed.ledger.trouble {
+                Some(why) => Reason::NoStore { why: why.clone() },
+                // Nobody remembers that it is owed. It is left to end by itself.
+                None => Reason::Stray,
+            },
         };
         draft.push(facts, wait((*id).clone(), because));
     }
@@ -89,8 +92,7 @@ fn once(runs: &Runs<'_>, draft: &mut Draft) {
     let generation = runs.case.object.work_generation;
     let cause = Cause::generation(generation);
     let id = runs.id(&cause);
-    let is_owed = runs.book.runs.contains_key(&cause) && !facts.is_off(Mutant::JobAgain);
-    if is_owed {
+    if runs.book.runs.contains_key(&cause) {
         return;
     }
     let decision = match runs.book.last.get(&cause) {
@@ -111,7 +113,7 @@ fn once(runs: &Runs<'_>, draft: &mut Draft) {
 
 impl<'a> Runs<'a> {
     pub fn new(case: &'a Case<'a>, rule: &'a RunRule, book: &'a Book) -> Runs<'a> {
-        let order = super::order::oldest_first(book);
+        let order = super::order::in_order(case, book);
         let ranks = order.iter().enumerate().map(|(rank, cause)| (*cause, rank)).collect();
         Runs { case, rule, book, order, ranks }
     }
@@ -189,6 +191,11 @@ fn decide_run(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) {
     match resolve(facts, &runs.rule.work) {
         Ok(Resolved::Flow(flow)) => flow::decide(runs, flow, cause, run, ending, draft),
         resolved => {
+            let left = left::decide(runs, (cause, run), |other| *other == id, ending.as_ref(), draft);
+            if left > 0 {
+                let done = run.steps.len();
+                return draft.push(facts, wait(id, Reason::Steps { done, of: done.saturating_add(left) }));
+            }
             let launch = || launch_of(resolved.clone()?, &runs.rule.work, run, cause);
             let one = One {
                 id,
@@ -201,9 +208,21 @@ fn decide_run(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) {
                 step_of: None,
             };
             let decision = decide_one(runs, &one, |draft| may_start(runs, cause, run, draft), draft);
-            draft.push(facts, decision);
+            push(runs, decision, draft);
         }
     }
+}
+
+/// Adds a decision. An end that could not be written down is not written again at once.
+pub(super) fn push(runs: &Runs<'_>, decision: Decision, draft: &mut Draft) {
+    let facts = runs.case.facts;
+    let is_end = matches!(decision.action, Some(Action::Finish(_)));
+    let refused = if is_end { refused(facts, runs.book.refused.as_ref(), draft) } else { None };
+    let decision = match refused {
+        Some(reason) => wait(decision.id, reason),
+        None => decision,
+    };
+    draft.push(facts, decision);
 }
 
 /// Its end is being written; what is left of its process is waited for.
@@ -229,7 +248,7 @@ fn ending(runs: &Runs<'_>, cause: &Cause, run: &Run) -> Option<Ending> {
     {
         return Some(Ending::Superseded);
     }
-    let newest = runs.order.last().copied();
+    let newest = super::order::newest(runs.book);
     match (runs.rule.overlap, newest) {
         (super::rule::Overlap::Replace, Some(newest)) if newest != cause => Some(Ending::Replaced(newest.clone())),
         (_, _) => None,
@@ -237,32 +256,36 @@ fn ending(runs: &Runs<'_>, cause: &Cause, run: &Run) -> Option<Ending> {
 }
 
 /// Why a run that is owed does not start now.
-fn may_start(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) -> Option<Reason> {
+pub(super) fn may_start(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) -> Option<Reason> {
     let facts = runs.case.facts;
     let is_asked = matches!(run.origin, Origin::Person(_));
     if let Some(reason) = held(runs, !is_asked, draft) {
         return Some(reason);
     }
-    if let Some(until) = not_before(runs, run)
-        && !facts.is_off(Mutant::StartsEarly)
-    {
+    if let Some(until) = not_before(runs, cause, run) {
         draft.wake_wall(facts, Mutant::ForgetDue, until);
         return Some(Reason::NotYet { until });
     }
-    if let Some((need, is)) = needs::unmet(runs.case) {
+    if let Some((need, is)) = needs::unmet(runs.case)
+        && !facts.is_off(Mutant::IgnoreNeeds)
+    {
         return Some(Reason::NeedsWait { need, is });
     }
     super::order::behind(runs, cause)
 }
 
 /// When it may start, if that lies ahead: its own time, and the end of quiet hours.
-fn not_before(runs: &Runs<'_>, run: &Run) -> Option<Timestamp> {
-    let now = runs.case.facts.now.wall;
-    if run.due > now {
+fn not_before(runs: &Runs<'_>, cause: &Cause, run: &Run) -> Option<Timestamp> {
+    let facts = runs.case.facts;
+    let now = facts.now.wall;
+    // Once it has begun, a clock that is set back holds up no further attempt.
+    if run.due > now && !super::order::is_begun(runs.case, cause, run) && !facts.is_off(Mutant::StartsEarly) {
         return Some(run.due);
     }
     match (&runs.book.times, &run.origin) {
-        (Some(Ok(times)), Origin::Tick(_)) => ticks::quiet_until(times, now).map(|(until, _)| until),
+        (Some(Ok(times)), Origin::Tick(_)) if !facts.is_off(Mutant::IgnoreQuiet) => {
+            ticks::quiet_until(times, now).map(|(until, _)| until)
+        }
         (_, _) => None,
     }
 }
@@ -275,12 +298,7 @@ pub(in crate::engine) fn orphans(facts: &Facts<'_>, draft: &mut Draft) {
         }
         for (cause, _) in book.runs.iter().filter(|(cause, _)| !book.writing.contains(*cause)) {
             let id = InstanceId { object: object.clone(), cause: cause.clone() };
-            let sighting = facts.observed.sightings.get(&id).map(|s| &s.sight);
-            let is_gone = match (sighting, &facts.observed.coverage) {
-                (Some(Sight::Absent), _) | (None, Coverage::Whole) => true,
-                (Some(Sight::Seen(_) | Sight::Unreadable { .. }), _) | (None, Coverage::Partial { .. }) => false,
-            };
-            if is_gone {
+            if left::is_gone(facts, &id) && !is_left(facts, &id) {
                 let why: Arc<str> = "its object was deleted".into();
                 let last = facts.backoff.0.get(&id);
                 let finish = Finish {
@@ -297,6 +315,14 @@ pub(in crate::engine) fn orphans(facts: &Facts<'_>, draft: &mut Draft) {
             }
         }
     }
+}
+
+/// True when something of a step of this run is there.
+fn is_left(facts: &Facts<'_>, run: &InstanceId) -> bool {
+    let first = InstanceId { object: run.object.clone(), cause: run.cause.step("") };
+    let is_step = |id: &InstanceId| id.object == run.object && id.cause.parent().as_ref() == Some(&run.cause);
+    let mut steps = facts.observed.sightings.range(first..).take_while(|(id, _)| is_step(id));
+    steps.any(|(_, sighting)| sighting.sight != Sight::Absent)
 }
 
 /// What an object of the desired state runs to completion, if anything.

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use serde_json::{Value as Json, json};
 
 use super::attempts::{Ending, One, decide_one, finish, timed_out};
-use super::decide::{Runs, held};
+use super::decide::{Runs, held, may_start, push};
 use super::ledger::{Outcome, Run};
+use super::left;
 use super::params::{merged, resolve as filled, with_params};
 use super::rule::{Condition, Flow, FlowStep, Retry, Risk, Work};
 use super::used::{Resolved, resolve};
-use crate::engine::backoff::{End, Exit};
+use crate::engine::backoff::{Attempt, End, Exit};
 use crate::engine::converge::{Draft, wait};
+use crate::engine::desired::Coverage;
 use crate::engine::mutant::Mutant;
 use crate::engine::name::{Cause, InstanceId};
-use crate::engine::observed::Sight;
+use crate::engine::observed::{Sight, Sighting};
 use crate::engine::plan::{Action, Decision, EnvValue, Launch, Reason};
 use crate::engine::time::BootTime;
 
@@ -47,22 +49,31 @@ pub(super) fn decide(
     let id = runs.id(cause);
     if let Some(error) = steps.bad_params() {
         let decision = finish(&steps.whole(), Outcome::Failed, error, None);
-        return draft.push(facts, decision);
+        return push(runs, decision, draft);
     }
     let ending = ending.or_else(|| steps.late(draft).then_some(Ending::TimedOut));
-    if ending.is_none() && !steps.has_begun() {
-        let is_asked = matches!(run.origin, super::Origin::Person(_));
-        if let Some(reason) = steps.not_yet(!is_asked, draft) {
+    if ending.is_none() && !super::order::is_begun(runs.case, cause, run) {
+        if let Some(reason) = may_start(runs, cause, run, draft) {
             return draft.push(facts, wait(id, reason));
         }
     }
-    let mut is_open = false;
+    let is_known = |id: &InstanceId| flow.steps.iter().any(|step| steps.is_of(step, id));
+    let left = left::decide(runs, (cause, run), is_known, ending.as_ref(), draft);
+    if facts.observed.sightings.get(&id).is_some_and(|sighting| sighting.sight != Sight::Absent) {
+        // It was a command before: that is decided already.
+        return;
+    }
+    let mut is_open = left > 0;
     for step in &flow.steps {
         is_open |= steps.step(step, ending.as_ref(), draft);
     }
     if is_open {
         let of = flow.steps.len();
         return draft.push(facts, wait(id, Reason::Steps { done: run.steps.len(), of }));
+    }
+    if let (Coverage::Partial { why }, false) = (&facts.observed.coverage, left::is_gone(facts, &id)) {
+        // A step that an edit took away may be among what was not seen.
+        return draft.push(facts, wait(id, Reason::Blind { why: why.clone() }));
     }
     let decision = match (steps.worst(), ending.as_ref().map(|ending| (ending, ending.outcome()))) {
         (None, Some((_, None))) => wait(id, Reason::Draining),
@@ -75,7 +86,7 @@ pub(super) fn decide(
         }
         (None, _) => finish(&steps.whole(), Outcome::Ok, "every step is done".into(), None),
     };
-    draft.push(facts, with_output(decision, &steps));
+    push(runs, with_output(decision, &steps), draft);
 }
 
 /// The outputs of the steps are what the whole gives.
@@ -124,30 +135,22 @@ impl Steps<'_> {
         }
     }
 
-    fn has_begun(&self) -> bool {
-        !self.run.steps.is_empty() || self.flow.steps.iter().any(|step| self.is_begun(&self.step_id(step)))
+    /// True when an attempt of it is there, or was there since a person reopened the step.
+    fn is_begun(&self, step: &FlowStep, id: &InstanceId) -> bool {
+        let facts = self.runs.case.facts;
+        let counts = |last: &Attempt| last.number > self.forgiven(step);
+        let is_seen = |sighting: &Sighting| sighting.sight != Sight::Absent;
+        facts.backoff.0.get(id).is_some_and(counts) || facts.observed.sightings.get(id).is_some_and(is_seen)
     }
 
-    fn is_begun(&self, id: &InstanceId) -> bool {
-        let facts = self.runs.case.facts;
-        let is_seen = |sight: &Sight<_>| *sight != Sight::Absent;
-        facts.backoff.0.contains_key(id) || facts.observed.sightings.get(id).is_some_and(|s| is_seen(&s.sight))
+    fn forgiven(&self, step: &FlowStep) -> u32 {
+        self.run.reopened.get(&step.id).copied().unwrap_or(0)
     }
 
-    /// Why the whole does not begin.
-    fn not_yet(&self, heeds_pause: bool, draft: &mut Draft) -> Option<Reason> {
-        let facts = self.runs.case.facts;
-        if let Some(reason) = held(self.runs, heeds_pause, draft) {
-            return Some(reason);
-        }
-        if self.run.due > facts.now.wall && !facts.is_off(Mutant::StartsEarly) {
-            draft.wake_wall(facts, Mutant::ForgetDue, self.run.due);
-            return Some(Reason::NotYet { until: self.run.due });
-        }
-        if let Some((need, is)) = crate::engine::needs::unmet(self.runs.case) {
-            return Some(Reason::NeedsWait { need, is });
-        }
-        super::order::behind(self.runs, self.cause)
+    /// True when an instance is this step, over or not, or its condition.
+    fn is_of(&self, step: &FlowStep, id: &InstanceId) -> bool {
+        let cause = self.cause.step(&step.id);
+        id.cause == cause || (step.is_asked_by_command() && id.cause == cause.step("when"))
     }
 
     /// True when the whole has taken too long. Steps of an earlier boot are not counted.
@@ -156,7 +159,9 @@ impl Steps<'_> {
         let Some(timeout) = self.runs.rule.timeout else { return false };
         let started = |step: &FlowStep| -> Option<BootTime> {
             let last = facts.backoff.0.get(&self.step_id(step))?;
-            (last.boot_id == facts.now.boot_id).then_some(last.started)
+            // A person who reopens a run moves its time.
+            let counts = last.boot_id == facts.now.boot_id && last.started_wall >= self.run.due;
+            counts.then_some(last.started)
         };
         let Some(first) = self.flow.steps.iter().filter_map(started).min() else { return false };
         let late = first.after(timeout);
@@ -192,15 +197,19 @@ impl Steps<'_> {
             return true;
         }
         let asking = self.runs.id(&id.cause.step("when"));
-        let is_begun = self.is_begun(&id) || self.is_begun(&asking);
+        let is_begun = self.is_begun(step, &id) || self.is_begun(step, &asking);
         let is_over = |need: &Arc<str>| {
             self.run.steps.get(need).is_some_and(|over| matches!(over.outcome, Outcome::Ok | Outcome::Skipped))
         };
         let is_ready = step.needs.iter().all(is_over) || facts.is_off(Mutant::StepOutOfTurn);
-        if !is_begun && (ending.is_some() || self.worst().is_some()) {
+        let is_gone = |id: &InstanceId| left::is_gone(facts, id);
+        let is_idle = !is_begun || (!is_ready && is_gone(&id) && is_gone(&asking));
+        if is_idle && (ending.is_some() || self.worst().is_some()) {
             return false;
         }
-        if !is_begun && !is_ready {
+        // An edit may have taken its condition away while that is asked.
+        let is_asked = !step.is_asked_by_command() && !is_gone(&asking);
+        if (is_idle && !is_ready) || is_asked {
             draft.push(facts, wait(id, Reason::StepWaits));
             return true;
         }
@@ -208,19 +217,14 @@ impl Steps<'_> {
             Asked::Yes => self.attempt(step, id, ending, draft),
             Asked::Decided(decision) => *decision,
         };
-        draft.push(facts, decision);
+        push(self.runs, decision, draft);
         true
     }
 
     fn attempt(&self, step: &FlowStep, id: InstanceId, ending: Option<&Ending>, draft: &mut Draft) -> Decision {
-        if let Some(reason) = self.consent(step)
-            && !self.is_begun(&id)
-        {
-            return wait(id, reason);
-        }
         let launch = || self.launch(step);
         let one = self.one(step, id, &launch, ending);
-        decide_one(self.runs, &one, |draft| self.may_go_on(draft), draft)
+        decide_one(self.runs, &one, |draft| self.consent(step).or_else(|| self.may_go_on(draft)), draft)
     }
 
     fn one<'a>(
@@ -236,7 +240,7 @@ impl Steps<'_> {
             policy: &self.runs.rule.policy,
             retry: step.retry,
             timeout: step.timeout,
-            forgiven: 0,
+            forgiven: self.forgiven(step),
             ending: ending.cloned(),
             step_of: Some(self.cause.clone()),
         }
@@ -290,12 +294,13 @@ impl Steps<'_> {
         draft: &mut Draft,
     ) -> Asked {
         // What has begun was asked about before.
-        if self.is_begun(id) {
+        if self.is_begun(step, id) {
             return Asked::Yes;
         }
         let launch = || self.launch(step);
+        let last = self.runs.case.facts.backoff.0.get(&asking).filter(|last| last.number > self.forgiven(step));
         let over = |outcome, why| {
-            Asked::Decided(Box::new(finish(&self.one(step, id.clone(), &launch, None), outcome, why, None)))
+            Asked::Decided(Box::new(finish(&self.one(step, id.clone(), &launch, None), outcome, why, last)))
         };
         match &step.when {
             None => Asked::Yes,
@@ -305,8 +310,9 @@ impl Steps<'_> {
                 Err(why) => over(Outcome::Failed, format!("`when: {text}` cannot be told: {why}").into()),
             },
             Some(Condition::Command(command)) => {
-                let last = self.runs.case.facts.backoff.0.get(&asking).map(|last| &last.end);
-                match last {
+                // Its record is written before it is gone.
+                let is_gone = left::is_gone(self.runs.case.facts, &asking);
+                match last.map(|last| &last.end).filter(|_| is_gone) {
                     Some(End::Ended { exit: Exit::Code(0), asked: false, .. }) => Asked::Yes,
                     Some(End::Ended { exit: exit @ Exit::Code(_), asked: false, .. }) => {
                         over(Outcome::Skipped, format!("its condition {exit}").into())

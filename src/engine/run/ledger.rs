@@ -122,6 +122,8 @@ pub struct Run {
     pub params: Arc<Json>,
     /// The steps that are over, of a workflow.
     pub steps: BTreeMap<Arc<str>, Step>,
+    /// Steps that are to be done again because a person asked for another go, each with the attempts that this forgives.
+    pub reopened: BTreeMap<Arc<str>, u32>,
 }
 
 /// What a run is for.

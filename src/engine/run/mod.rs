@@ -12,6 +12,8 @@ pub mod entry;
 pub mod expression;
 pub mod flow;
 pub mod ledger;
+mod left;
+pub mod need;
 pub mod order;
 pub mod params;
 pub mod rule;

@@ -7,19 +7,29 @@
 use super::decide::Runs;
 use super::ledger::{Book, Ledger, Run};
 use super::rule::{Overlap, Part};
-use crate::engine::converge::{Draft, Facts};
+use crate::engine::converge::{Case, Draft, Facts};
 use crate::engine::desired::{Desired, Spec};
 use crate::engine::mutant::Mutant;
-use crate::engine::name::{Cause, ObjectRef};
-use crate::engine::observed::Sight;
+use crate::engine::name::{Cause, InstanceId, ObjectRef};
+use crate::engine::observed::{Sight, Sighting};
 use crate::engine::plan::{Action, Decision, Reason};
 use crate::engine::time::Timestamp;
 
-/// The runs of an object that are not over, oldest first.
-pub(super) fn oldest_first(book: &Book) -> Vec<&Cause> {
-    let mut order: Vec<(&Cause, &Run)> = book.runs.iter().collect();
-    order.sort_by_key(|(cause, run)| (run.created, *cause));
-    order.into_iter().map(|(cause, _)| cause).collect()
+/// The runs of an object that are not over, in the order in which they come. What has begun keeps its place, also before
+/// an older one that a person has reopened since; beyond that, the oldest comes first.
+pub(super) fn in_order<'a>(case: &Case<'_>, book: &'a Book) -> Vec<&'a Cause> {
+    if book.runs.len() < 2 {
+        return book.runs.keys().collect();
+    }
+    let place = |(cause, run): (&'a Cause, &'a Run)| (!is_begun(case, cause, run), run.created, cause);
+    let mut places: Vec<_> = book.runs.iter().map(place).collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, _, cause)| cause).collect()
+}
+
+/// The newest run of an object that is not over.
+pub(super) fn newest(book: &Book) -> Option<&Cause> {
+    book.runs.iter().max_by_key(|(cause, run)| (run.created, *cause)).map(|(cause, _)| cause)
 }
 
 /// The run of the same object that this one has to wait for.
@@ -35,6 +45,33 @@ pub(super) fn behind(runs: &Runs<'_>, cause: &Cause) -> Option<Reason> {
     // The one at whose end this one moves up.
     let ahead = rank.checked_sub(at_once)?;
     runs.order.get(ahead).map(|cause| Reason::Behind { cause: (*cause).clone() })
+}
+
+/// True when an attempt of a run, or of one of its steps, is there or was there since a person reopened it.
+pub(super) fn is_begun(case: &Case<'_>, cause: &Cause, run: &Run) -> bool {
+    let facts = case.facts;
+    let counted = |id: &InstanceId, number: u32| number > forgiven(run, cause, &id.cause);
+    let own = InstanceId { object: case.object.id.clone(), cause: cause.clone() };
+    // The steps of a run follow it in the order of names, with a point between.
+    let steps = InstanceId { object: own.object.clone(), cause: cause.step("") };
+    let is_step = |id: &InstanceId| id.object == own.object && id.cause.parent().as_ref() == Some(cause);
+    let is_seen = |sighting: &Sighting| sighting.sight != Sight::Absent;
+    let mut records = facts.backoff.0.range(steps.clone()..).take_while(|(id, _)| is_step(id));
+    let mut seen = facts.observed.sightings.range(steps..).take_while(|(id, _)| is_step(id));
+    !run.steps.is_empty()
+        || facts.backoff.0.get(&own).is_some_and(|last| counted(&own, last.number))
+        || facts.observed.sightings.get(&own).is_some_and(is_seen)
+        || records.any(|(id, last)| counted(id, last.number))
+        || seen.any(|(_, sighting)| is_seen(sighting))
+}
+
+/// The attempts of an instance of this run that a person has forgiven.
+fn forgiven(run: &Run, cause: &Cause, of: &Cause) -> u32 {
+    if of == cause {
+        return run.forgiven;
+    }
+    let text = of.to_string();
+    text.split('.').nth(1).and_then(|step| run.reopened.get(step)).copied().unwrap_or(0)
 }
 
 /// How many runs may have processes at once.
@@ -73,7 +110,7 @@ pub(in crate::engine) fn admit(facts: &Facts<'_>, draft: &mut Draft) {
         return;
     }
     let seen = facts.observed.sightings.iter();
-    let at_work = seen.filter(|(id, s)| matches!(s.sight, Sight::Seen(_)) && is_run(facts.desired, &id.object)).count();
+    let at_work = seen.filter(|(id, s)| s.sight != Sight::Absent && is_run(facts.desired, &id.object)).count();
     let limit = limit(facts.desired, &facts.observed.ledger);
     let room = limit.saturating_sub(at_work);
     // The oldest first; the order of names among those of one moment.

@@ -298,6 +298,17 @@ pub struct FlowStep {
     pub asks_first: bool,
 }
 
+impl FlowStep {
+    /// True when a command says whether it is done.
+    #[must_use]
+    pub fn is_asked_by_command(&self) -> bool {
+        match &self.when {
+            Some(Condition::Command(_)) => true,
+            Some(Condition::Expression(_)) | None => false,
+        }
+    }
+}
+
 /// What has to be so.
 #[derive(Clone, Debug)]
 pub enum Condition {

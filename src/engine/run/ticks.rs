@@ -3,7 +3,8 @@
 //! In: a schedule worked out, how far it has got, the present. Out: runs to be made, and rows that say why there is
 //! none. Not here: the schedule ([`crate::engine::schedule`]), whether a run may start now ([`super::decide`]).
 //! The surprise: a due time is settled by moving the cursor past it in the same write that makes its run or says why
-//! not. What the cursor has passed is never looked at again, and what it has not passed is never forgotten.
+//! not. What the cursor has passed is never looked at again, so a pass asks for one such write and the next follows its
+//! answer: of two at once the first could fail, and the second would pass what it should have settled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub const STEP_MAX: Duration = Duration::from_secs(3 * 3600);
 
 /// The most runs made up for one gap.
 pub const CATCH_UP_MAX: usize = 100;
+
+/// The most rows of one note.
+const ROWS_MAX: usize = 256;
 
 /// The most due times of one gap that are counted; a longer gap says "at least".
 pub const COUNTED_MAX: u32 = 10_000;
@@ -54,13 +58,16 @@ pub(super) fn decide(runs: &Runs<'_>, rule: &TimesRule, draft: &mut Draft) {
             draft.push(facts, decision);
         }
         Standing::Due(times, cursor) => {
-            reboot(runs, times, cursor, draft);
-            let before = draft.len();
-            due(runs, rule, times, cursor, draft);
-            if draft.len() == before {
+            let settled = reboot(runs, rule, times, cursor, draft);
+            let mut settled: Vec<Decision> = settled.into_iter().collect();
+            if settled.is_empty() {
+                settled = due(runs, rule, times, cursor, draft);
+            }
+            if settled.is_empty() {
                 let reason = upcoming(runs, draft_next(runs, times, cursor), draft);
                 draft.push(facts, wait(id, reason));
             }
+            settled.into_iter().for_each(|decision| draft.push(facts, decision));
         }
     }
 }
@@ -103,13 +110,14 @@ fn standing<'a>(runs: &'a Runs<'_>, rule: &TimesRule, draft: &mut Draft) -> Stan
         let since = if is_off { facts.now.wall.before(STEP_MAX) } else { facts.now.wall };
         // The same schedule, switched off, paused or back again, is as old as it was.
         let same = runs.book.cursor.as_ref().filter(|cursor| cursor.uid == uid && base(&cursor.key) == &*times.key);
-        let known_since = same.map_or(facts.now.wall, |cursor| cursor.since);
+        // Periods are counted from a moment that has been, also when the clock was set back.
+        let known_since = same.map_or(facts.now.wall, |cursor| cursor.since.min(facts.now.wall));
         let cursor = Cursor { at: since, ..fresh(uid, key, known_since, facts.now) };
         return Standing::Act(Note { ticks: Vec::new(), cursor }, Reason::Registered);
     };
     if let Some(said) = stepped(cursor, facts.now) {
         let tick = Tick { nominal: facts.now.wall, to: None, count: 1, state: TickState::ClockStep, why: said };
-        let cursor = fresh(uid, key, cursor.since, facts.now);
+        let cursor = fresh(uid, key, cursor.since.min(facts.now.wall), facts.now);
         return Standing::Act(Note { ticks: vec![tick], cursor }, Reason::ClockStepped);
     }
     if !rule.is_enabled {
@@ -178,23 +186,25 @@ fn whole(span: Duration) -> Duration {
     Duration::from_secs(span.as_secs())
 }
 
-/// The run of a start of the machine.
-fn reboot(runs: &Runs<'_>, times: &Times, cursor: &Cursor, draft: &mut Draft) {
+/// The run of a start of the machine, or why there is none.
+fn reboot(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, draft: &mut Draft) -> Option<Decision> {
     let facts = runs.case.facts;
     if !times.schedule.reboot || cursor.boot_id == facts.now.boot_id {
-        return;
+        return None;
     }
     let short: String = facts.now.boot_id.as_str().chars().filter(char::is_ascii_alphanumeric).take(12).collect();
     let cause = Cause::Named(format!("boot-{short}").into());
     // The cursor stays where it is: what passed while the machine was off is another question.
-    let cursor = Cursor { at: cursor.at, ..moved(cursor, cursor.at, facts.now) };
-    let owed = Owed { origin: Origin::Tick(facts.now.wall), due: facts.now.wall };
-    let fire = Fire { tick: None, run: owed, uid: runs.case.object.uid.clone(), cursor: Some(cursor) };
-    let decision = match held(runs, true, draft) {
-        Some(reason) => wait(runs.id(&cause), reason),
-        None => Decision { id: runs.id(&cause), action: Some(Action::Fire(Box::new(fire))), because: Reason::Due },
-    };
-    draft.push(facts, decision);
+    let cursor = moved(cursor, cursor.at, facts.now);
+    let nominal = facts.now.wall;
+    Some(match one(runs, rule, times, nominal, false, runs.book.runs.len(), draft) {
+        Settled::Run { state: _, why: _, due } => {
+            let owed = Owed { origin: Origin::Tick(nominal), due };
+            let fire = Fire { tick: None, run: owed, uid: runs.case.object.uid.clone(), cursor: Some(cursor) };
+            Decision { id: runs.id(&cause), action: Some(Action::Fire(Box::new(fire))), because: Reason::Due }
+        }
+        Settled::Nothing { state, why } => note(runs, vec![Tick { nominal, to: None, count: 1, state, why }], cursor),
+    })
 }
 
 /// The due times that have come, sorted out.
@@ -215,49 +225,65 @@ struct Gap {
     count: u32,
 }
 
-fn due(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, draft: &mut Draft) {
+/// What is written next: rows for all that is settled without a run, up to the first that has one; else that run.
+fn due(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, draft: &mut Draft) -> Vec<Decision> {
     let facts = runs.case.facts;
     let now = facts.now.wall;
     let is_none = draft_next(runs, times, cursor).is_none_or(|next| now < next.effective);
     if is_none && !facts.is_off(Mutant::FiresEarly) {
-        return;
+        return Vec::new();
     }
     let arrears = arrears(runs, rule, times, cursor, now);
+    let mut rows: Vec<Tick> = Vec::new();
     if let Some(gap) = arrears.gone {
         let why = gone_because(rule, &arrears);
-        let tick = Tick { nominal: gap.from, to: Some(gap.to), count: gap.count, state: TickState::Missed, why };
-        note(runs, tick, moved(cursor, gap.to, facts.now), draft);
+        rows.push(Tick { nominal: gap.from, to: Some(gap.to), count: gap.count, state: TickState::Missed, why });
     }
-    let mut open = runs.book.runs.len();
-    for (nominal, is_made_up) in
-        arrears.made_up.iter().map(|at| (*at, true)).chain(arrears.on_time.iter().map(|at| (*at, false)))
-    {
-        let settled = one(runs, rule, times, nominal, is_made_up, open, draft);
-        let cursor = moved(cursor, nominal, facts.now);
-        let cursor = if facts.is_off(Mutant::FiresAgain) { Cursor { at: cursor.since, ..cursor } } else { cursor };
-        match settled {
+    let made_up = arrears.made_up.iter().map(|at| (*at, true));
+    let mut written = Vec::new();
+    for (nominal, is_made_up) in made_up.chain(arrears.on_time.iter().map(|at| (*at, false))) {
+        match one(runs, rule, times, nominal, is_made_up, runs.book.runs.len(), draft) {
             Settled::Run { state, why, due } => {
-                open += 1;
-                let tick = Tick { nominal, to: None, count: 1, state, why };
-                let owed = Owed { origin: Origin::Tick(nominal), due };
-                let uid = runs.case.object.uid.clone();
-                let fire = Fire { tick: Some(tick), run: owed, uid, cursor: Some(cursor) };
-                let id = runs.id(&Cause::tick(nominal));
-                let decision = Decision { id, action: Some(Action::Fire(Box::new(fire))), because: Reason::Due };
-                draft.push(facts, decision);
+                if rows.is_empty() || facts.is_off(Mutant::CursorJumps) {
+                    let tick = Tick { nominal, to: None, count: 1, state, why };
+                    written.push(fire(runs, tick, due, cursor));
+                }
+                break;
             }
-            Settled::Nothing { state, why } => {
-                note(runs, Tick { nominal, to: None, count: 1, state, why }, cursor, draft);
+            Settled::Nothing { state, why } if rows.len() < ROWS_MAX => {
+                rows.push(Tick { nominal, to: None, count: 1, state, why });
             }
+            Settled::Nothing { .. } => break,
         }
     }
+    if let Some(last) = rows.last() {
+        let cursor = moved(cursor, last.to.unwrap_or(last.nominal), facts.now);
+        written.push(note(runs, rows, cursor));
+    }
+    written
 }
 
-fn note(runs: &Runs<'_>, tick: Tick, cursor: Cursor, draft: &mut Draft) {
-    let id: InstanceId = runs.id(&Cause::tick(tick.nominal));
-    let because = Reason::Settled { state: tick.state, why: tick.why.clone() };
-    let note = Note { ticks: vec![tick], cursor };
-    draft.push(runs.case.facts, Decision { id, action: Some(Action::Note(Box::new(note))), because });
+fn fire(runs: &Runs<'_>, tick: Tick, due: Timestamp, cursor: &Cursor) -> Decision {
+    let facts = runs.case.facts;
+    let nominal = tick.nominal;
+    let cursor = moved(cursor, nominal, facts.now);
+    let cursor = if facts.is_off(Mutant::FiresAgain) { Cursor { at: cursor.since, ..cursor } } else { cursor };
+    let owed = Owed { origin: Origin::Tick(nominal), due };
+    let uid = runs.case.object.uid.clone();
+    let fire = Fire { tick: Some(tick), run: owed, uid, cursor: Some(cursor) };
+    let id = runs.id(&Cause::tick(nominal));
+    Decision { id, action: Some(Action::Fire(Box::new(fire))), because: Reason::Due }
+}
+
+/// Rows without a run stand under the schedule itself: a run of the same due time may be open since before the clock was
+/// set back.
+fn note(runs: &Runs<'_>, ticks: Vec<Tick>, cursor: Cursor) -> Decision {
+    let id: InstanceId = runs.id(&Cause::schedule());
+    let because = match ticks.last() {
+        Some(tick) => Reason::Settled { state: tick.state, why: tick.why.clone() },
+        None => Reason::Registered,
+    };
+    Decision { id, action: Some(Action::Note(Box::new(Note { ticks, cursor }))), because }
 }
 
 fn gone_because(rule: &TimesRule, arrears: &Arrears) -> Arc<str> {
@@ -354,6 +380,12 @@ fn one(
             return Settled::Nothing { state: TickState::Held, why: reason.to_string().into() };
         }
         Some(reason) => return Settled::Nothing { state: TickState::Skipped, why: reason.to_string().into() },
+    }
+    if runs.book.runs.contains_key(&Cause::tick(nominal)) {
+        return Settled::Nothing {
+            state: TickState::Skipped,
+            why: "its run is owed already: the clock was set back".into(),
+        };
     }
     if let Some(why) = no_room(runs, rule, open) {
         return Settled::Nothing { state: TickState::Skipped, why };

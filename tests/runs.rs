@@ -1,0 +1,106 @@
+//! Thousands of seeded lives of work that ends: schedules, jobs, workflows and their store on a fake machine.
+//!
+//! In: seeds. Out: silence, or the first life that went wrong with the line that replays it. `SEED=7 cargo test --test
+//! runs` tells that life step by step; `LIVES=100000 cargo test --test runs` lives more, from `FROM` on if that is set.
+//! Not here: services (`tests/sim.rs`), the real store (`tests/store.rs`).
+//! The surprise: the world holds its own rules against what is done, and the audit its own against what is planned; a
+//! rule of the engine that is switched off has to be noticed by the audit rule of that very name.
+
+mod runs {
+    pub mod checks;
+    pub mod controller;
+    pub mod kind;
+    pub mod life;
+    pub mod people;
+    #[path = "../sim/rng.rs"]
+    pub mod rng;
+    pub mod store;
+    pub mod truth;
+    pub mod world;
+    pub mod zones;
+}
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use runs::life::{Failure, Mutants, Tally, Why, live};
+use setpoint::engine::Mutant;
+
+/// Lives of one run.
+const LIVES: u64 = 1000;
+/// Lives in which a mutant has to die.
+const MUTANT_LIVES: u64 = 2000;
+/// Deaths of a mutant that are looked at.
+const MUTANT_DEATHS: usize = 3;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Lives every seed from `from` on, on all cores; the failure of the lowest seed that failed.
+fn live_many(from: u64, count: u64) -> Result<Tally, Failure> {
+    let (next, total) = (AtomicU64::new(from), Mutex::new((Tally::default(), None::<Failure>)));
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= from + count || total.lock().unwrap().1.is_some() {
+                return;
+            }
+            let result = live(seed, Mutants::NONE, false);
+            let mut total = total.lock().unwrap();
+            match result {
+                Ok(tally) => {
+                    total.0.passes += tally.passes;
+                    total.0.starts += tally.starts;
+                    total.0.fires += tally.fires;
+                }
+                Err(failure) if total.1.as_ref().is_none_or(|known| failure.seed < known.seed) => {
+                    total.1 = Some(failure);
+                }
+                Err(_) => {}
+            }
+        }
+    };
+    std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+    match total.into_inner().unwrap() {
+        (tally, None) => Ok(tally),
+        (_, Some(failure)) => Err(failure),
+    }
+}
+
+#[test]
+fn work_that_ends_is_done_once_under_faults_and_comes_to_rest() {
+    if let Some(seed) = number("SEED") {
+        if let Err(failure) = live(seed, Mutants::NONE, true) {
+            panic!("{failure}");
+        }
+        return;
+    }
+    let (began, lives) = (Instant::now(), number("LIVES").unwrap_or(LIVES));
+    match live_many(number("FROM").unwrap_or(0), lives) {
+        Ok(Tally { passes, starts, fires }) => {
+            println!("{lives} lives, {passes} passes, {fires} fires, {starts} starts in {:.1?}", began.elapsed());
+        }
+        Err(failure) => panic!("{failure}"),
+    }
+}
+
+/// The first lives in which this mutant is noticed.
+fn deaths(mutants: Mutants) -> Vec<Failure> {
+    (0..MUTANT_LIVES).filter_map(|seed| live(seed, mutants, false).err()).take(MUTANT_DEATHS).collect()
+}
+
+#[test]
+fn every_mutant_of_runs_dies_of_the_rule_it_breaks() {
+    for mutant in Mutant::RUNS.iter().copied() {
+        let deaths = deaths(Mutants { engine: mutant, is_unaudited: false });
+        println!("{mutant:?}: seeds {:?}", deaths.iter().map(|death| death.seed).collect::<Vec<_>>());
+        assert!(!deaths.is_empty(), "{mutant:?} lives through {MUTANT_LIVES} lives");
+        for death in deaths {
+            let is_right = matches!(&death.why, Why::Audit(found) if found.iter().all(|v| v.rule == mutant));
+            assert!(is_right, "{mutant:?} dies of something else: {death}");
+        }
+    }
+}
