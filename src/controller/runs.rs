@@ -83,7 +83,9 @@ impl Core {
             Some(Spec::Opaque { .. }) => false,
             None => ledger.books.contains_key(&id.object),
         };
-        let over: Vec<InstanceId> = self.backoff.0.keys().filter(|id| is_of_run(id) && !is_owed(id)).cloned().collect();
+        // By their folders: a controller that was killed while it removed one left a folder without a record.
+        let known = records::instances(&self.home).unwrap_or_default();
+        let over: Vec<InstanceId> = known.into_iter().filter(|id| is_of_run(id) && !is_owed(id)).collect();
         for id in over {
             self.clear(&id);
         }
