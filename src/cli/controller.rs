@@ -380,7 +380,7 @@ pub fn nudge(home: &Home) -> Result<bool, Failure> {
 }
 
 /// The answer of the controller; `None` when none runs, or none any more.
-fn ask(home: &Home, method: &str, params: &Value) -> Result<Option<Value>, Failure> {
+pub(super) fn ask(home: &Home, method: &str, params: &Value) -> Result<Option<Value>, Failure> {
     request::ask(&socket(home)?, method, params, Some(PATIENCE)).map_err(|error| mute(home, &error))
 }
 

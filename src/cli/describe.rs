@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, caution, exit};
+use super::{Failure, Format, Global, Outcome, caution, exit, timetable};
 use crate::controller::journal;
 use crate::engine::observed::Member;
 use crate::engine::plan::{Decision, Lacking, Reason};
@@ -50,7 +50,10 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
     let (ready, all) = facts.ready(object);
     let mut text = String::new();
     // Writing into a String cannot fail.
-    _ = writeln!(text, "{object}  {state}  {ready}/{all} ready");
+    match facts.rule(object).is_some() || facts.passive(object).is_some() {
+        true => _ = writeln!(text, "{object}  {state}"),
+        false => _ = writeln!(text, "{object}  {state}  {ready}/{all} ready"),
+    }
     _ = writeln!(text, "Why:  {}", why(home, facts, object, decision));
     match facts.is_unsettled() && super::controller::is_absent(home) {
         true => text.push_str("Do:   setpoint controller start   (none runs, so nothing is started or stopped)\n"),
@@ -74,7 +77,7 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
             Some(Reason::NeedsWait { need, is: Lacking::Processes | Lacking::Instance(_) }) => {
                 _ = writeln!(text, "Do:   setpoint describe {}", need.object);
             }
-            _ => _ = writeln!(text, "Do:   {}", advice(object, state)),
+            _ => _ = writeln!(text, "Do:   {}", advice(facts, object, state)),
         },
     }
     text.push('\n');
@@ -84,8 +87,10 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
             _ = writeln!(text, "Note:        {said}");
         }
     }
-    for decision in facts.decisions(object) {
+    timetable::describe(&mut text, facts, object);
+    for decision in facts.instances(object) {
         instance(&mut text, home, facts, decision);
+        timetable::steps(&mut text, facts, decision);
     }
     let events: Vec<_> = journal::read(&home.events())
         .into_iter()
@@ -103,6 +108,9 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
 }
 
 fn why(home: &Home, facts: &Facts, object: &ObjectRef, decision: Option<&Decision>) -> String {
+    if let Some(failing) = timetable::failing(facts, object) {
+        return failed(home, facts, object, decision, failing);
+    }
     let Some(decision) = decision else { return facts.reason(object, None) };
     let mut text = decision.because.to_string();
     if let Some(next) = facts.next(decision) {
@@ -116,8 +124,56 @@ fn why(home: &Home, facts: &Facts, object: &ObjectRef, decision: Option<&Decisio
     text
 }
 
+/// Why the last run failed, and what is next.
+fn failed(home: &Home, facts: &Facts, object: &ObjectRef, decision: Option<&Decision>, mut text: String) -> String {
+    let last = facts.past.last(object).map(|row| InstanceId { object: object.clone(), cause: row.cause.clone() });
+    if let Some(line) = last.and_then(|id| super::logs::last_line(home, &id)) {
+        _ = write!(text, "; last line: \"{line}\"");
+    }
+    if let Some(decision) = decision.filter(|decision| !matches!(decision.because, Reason::Over { .. })) {
+        _ = write!(text, "; now {}", decision.because);
+    }
+    text
+}
+
+/// What a person would most likely want to do next about work that ends.
+fn advice_of_runs(facts: &Facts, object: &ObjectRef, state: State) -> Option<String> {
+    facts.rule(object)?;
+    let is_failing = timetable::failing(facts, object).is_some();
+    Some(match state {
+        State::Running | State::Starting | State::Backoff | State::Stopping | State::Lingering => {
+            format!("setpoint logs {object} -f   |   setpoint cancel {object}")
+        }
+        State::Scheduled | State::Ready | State::Done | State::Failed if is_failing => {
+            format!("setpoint logs {object}   |   setpoint run {object} --follow   |   setpoint retry {object}")
+        }
+        State::Ready | State::Done | State::Failed => {
+            format!("setpoint run {object} --follow   |   setpoint runs {object}")
+        }
+        State::NeedsConsent => format!("setpoint runs {object}   |   setpoint cancel {object}"),
+        State::Scheduled
+        | State::Stopped
+        | State::Paused
+        | State::Waiting
+        | State::Drifted
+        | State::Ambiguous
+        | State::Stray
+        | State::Frozen
+        | State::Unknown
+        | State::Halted
+        | State::GaveUp
+        | State::Held => return None,
+    })
+}
+
 /// What a person would most likely want to do next.
-fn advice(object: &ObjectRef, state: State) -> String {
+fn advice(facts: &Facts, object: &ObjectRef, state: State) -> String {
+    if let Some(advice) = advice_of_runs(facts, object, state) {
+        return advice;
+    }
+    if facts.passive(object).is_some() {
+        return format!("nothing; to change it, edit its file and apply it: setpoint explain {}", object.kind());
+    }
     match state {
         State::Ready | State::Running | State::Done | State::Starting => {
             format!("setpoint logs {object} -f   |   setpoint restart {object}   |   setpoint pause {object}")

@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::health::{self, Told};
-use super::{Failure, Global, exit};
+use super::past::{self, Past};
+use super::{Failure, Global, exit, timetable};
 use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
 use crate::controller::{items, request, twins};
@@ -21,6 +22,7 @@ use crate::engine::converge::REFUSED_RETRY;
 use crate::engine::expand::{ForEach, Items};
 use crate::engine::observed::{Member, Twin};
 use crate::engine::plan::{Action, Decision, Reason};
+use crate::engine::run::RunRule;
 use crate::engine::{
     Backoff, Coverage, Desired, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, Timestamp, reconcile,
 };
@@ -34,6 +36,8 @@ pub struct Facts {
     pub home: Option<Home>,
     /// The desired state as stored.
     pub stored: Stored,
+    /// The same as the engine has it.
+    pub desired: Desired,
     /// What was seen.
     pub observed: Observed,
     /// The last attempts.
@@ -44,6 +48,8 @@ pub struct Facts {
     pub now: Now,
     /// What a controller says of the instances it asks.
     pub told: Told,
+    /// What is remembered of runs.
+    pub past: Past,
 }
 
 /// Reads everything. A home that does not exist reads as an empty one.
@@ -62,11 +68,20 @@ pub fn read(global: &Global) -> Result<(Option<Home>, Facts), Failure> {
             Facts {
                 home: None,
                 stored,
+                desired: Desired {
+                    generation: 0,
+                    coverage: Coverage::Whole,
+                    objects: BTreeMap::new(),
+                    tombstones: BTreeMap::new(),
+                    frozen: None,
+                    is_draining: false,
+                },
                 observed: Observed::empty(),
                 backoff: Backoff::default(),
                 plan,
                 now,
                 told: Told::default(),
+                past: Past::default(),
             }
         }
     };
@@ -84,12 +99,14 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let (mut observed, backoff) = fresh(home, clock);
     observed.items = known_items(home, &desired);
     twins::add(Look { home, clock, table: &ProcTable }, &desired, &mut observed);
+    let (past, ledger) = Past::read(home, &desired);
+    observed.ledger = ledger;
     let told = health::ask(home, &stored);
     told.fill(&mut observed);
     let now = clock.now();
     let mut plan = reconcile(&desired, &observed, &backoff, &now);
     add_waiting(home, &mut plan, &now);
-    Ok(Facts { home: Some(home.clone()), stored, observed, backoff, plan, now, told })
+    Ok(Facts { home: Some(home.clone()), stored, desired, observed, backoff, plan, now, told, past })
 }
 
 /// What instances are made for, as the controller sees it; without one, what can be told by looking.
@@ -170,10 +187,11 @@ impl Facts {
     /// The state of an object: the worst of its instances.
     #[must_use]
     pub fn state<'a>(&'a self, object: &'a ObjectRef) -> (State, Option<&'a Decision>) {
-        let worst = self.decisions(object).max_by_key(|decision| (decision.state(), std::cmp::Reverse(&decision.id)));
+        let worst = self.decisions(object).max_by_key(|decision| (weight(decision), std::cmp::Reverse(&decision.id)));
         match worst {
             Some(decision) => (decision.state(), Some(decision)),
             None if self.unknown_items(object).is_some() => (State::Unknown, None),
+            None if self.passive(object).is_some() => (State::Ready, None),
             None => (State::Stopped, None),
         }
     }
@@ -195,9 +213,34 @@ impl Facts {
         let has_items = || self.stored.objects.get(object).is_some_and(|stored| stored.spec.get("forEach").is_some());
         match decision {
             Some(decision) => decision.because.to_string(),
+            None if self.passive(object).is_some() => self.passive(object).unwrap_or_default().to_owned(),
             None if has_items() => self.unknown_items(object).unwrap_or_else(|| "there is no item".to_owned()),
             None => "no replica is wanted".to_owned(),
         }
+    }
+
+    /// What an object runs to completion, if anything.
+    #[must_use]
+    pub fn rule(&self, object: &ObjectRef) -> Option<&RunRule> {
+        past::rule_of(self.desired.objects.get(object)?)
+    }
+
+    /// What an object is that has no process and no run of its own, in words.
+    #[must_use]
+    pub fn passive(&self, object: &ObjectRef) -> Option<&'static str> {
+        past::passive(self.desired.objects.get(object)?)
+    }
+
+    /// The instances of an object, each with what is decided about it; of one that runs to completion, the runs that
+    /// are not over, and their steps.
+    pub fn instances<'a>(&'a self, object: &'a ObjectRef) -> impl Iterator<Item = &'a Decision> + 'a {
+        let is_run = self.rule(object).is_some();
+        let book = self.observed.ledger.books.get(object);
+        self.decisions(object).filter(move |decision| {
+            let run = decision.id.cause.parent().unwrap_or_else(|| decision.id.cause.clone());
+            let is_owed = book.is_some_and(|book| book.runs.contains_key(&run));
+            !is_run || is_owed || self.is_there(&decision.id)
+        })
     }
 
     /// How many instances are ready, and how many there are.
@@ -226,9 +269,10 @@ impl Facts {
     pub fn to_json(&self, object: &ObjectRef) -> Value {
         let (state, decision) = self.state(object);
         let next = decision.and_then(|decision| self.next(decision));
-        let instances: Vec<Value> = self.decisions(object).map(|decision| self.instance_json(decision)).collect();
+        let instances: Vec<Value> = self.instances(object).map(|decision| self.instance_json(decision)).collect();
         let reason = self.reason(object, decision);
-        let status = json!({ "state": state.to_string(), "reason": reason, "next": next, "instances": instances });
+        let mut status = json!({ "state": state.to_string(), "reason": reason, "next": next, "instances": instances });
+        timetable::add_status(self, object, &mut status);
         let Some(stored) = self.stored.objects.get(object) else {
             let kind = crate::kind::find_spoken(object.kind()).map_or(object.kind(), |def| def.kind);
             let metadata = json!({ "name": object.name() });
@@ -330,7 +374,9 @@ impl Facts {
         let at = match &decision.because {
             Reason::NotReadyYet { at } => *at,
             Reason::BackingOff { until, .. } | Reason::Refused { until, .. } => *until,
-            Reason::Paused { until: Some(until), .. } => return Some(rfc3339(*until)),
+            Reason::RetryWaits { until, .. } => *until,
+            Reason::Paused { until: Some(until), .. } | Reason::NotYet { until } => return Some(rfc3339(*until)),
+            Reason::Scheduled { next } => return Some(rfc3339(next.effective)),
             _ => return None,
         };
         let ahead = u64::try_from(at.since(self.now.boot).as_nanos()).unwrap_or(u64::MAX);
@@ -340,7 +386,9 @@ impl Facts {
     /// True when a controller would have something to do now or soon.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
-        self.plan.wake_at.is_some() || self.plan.decisions.iter().any(|decision| decision.action.is_some())
+        self.plan.wake_at.is_some()
+            || self.plan.wake_wall.is_some()
+            || self.plan.decisions.iter().any(|decision| decision.action.is_some())
     }
 
     /// Words about what could not be seen; nothing when all was.
@@ -352,6 +400,14 @@ impl Facts {
         };
         partial(&self.stored.coverage).or_else(|| partial(&self.observed.coverage))
     }
+}
+
+/// How much a decision says about its object. What is at work says more than when the next is due, and what is in the
+/// way of everything says most.
+fn weight(decision: &Decision) -> (u8, State) {
+    let state = decision.state();
+    let is_in_the_way = matches!(state, State::Held | State::NeedsConsent);
+    (u8::from(state != State::Scheduled) + u8::from(is_in_the_way), state)
 }
 
 /// How long ago a moment was, in one unit: `42s`, `3m`, `5h`, `12d`.

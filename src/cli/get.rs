@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Value, json};
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, exit};
+use super::{Failure, Format, Global, Outcome, exit, timetable};
 use crate::engine::{InstanceId, ObjectRef, State};
 
 /// How often `-w` looks.
@@ -37,7 +37,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         let fact = |object: &ObjectRef| without_health(facts.to_json(object)).to_string();
         let now: Vec<String> = if args.watch { objects.iter().map(fact).collect() } else { Vec::new() };
         if before.as_ref() != Some(&now) {
-            super::print(&show(global, &facts, &objects)?)?;
+            super::print(&show(global, &facts, &objects, !args.objects.is_empty())?)?;
             if let Some(gap) = facts.gaps() {
                 super::say(global, &format!("warning: not everything could be seen: {gap}"));
             }
@@ -73,12 +73,15 @@ fn chosen(global: &Global, facts: &Facts, args: &Args) -> Result<Vec<ObjectRef>,
     Ok(objects)
 }
 
-fn show(global: &Global, facts: &Facts, objects: &[ObjectRef]) -> Result<String, Failure> {
+fn show(global: &Global, facts: &Facts, objects: &[ObjectRef], is_named: bool) -> Result<String, Failure> {
     if objects.is_empty() && !global.selector.is_empty() && matches!(global.output, Format::Table | Format::Wide) {
         return Ok(format!("No object has the labels {}.\n", global.selector.join(",")));
     }
     Ok(match global.output {
-        Format::Table => table(facts, objects, false),
+        Format::Table => {
+            let alike = if is_named { timetable::table(facts, objects) } else { None };
+            frozen(facts) + &alike.unwrap_or_else(|| table(facts, objects, false))
+        }
         Format::Wide => table(facts, objects, true),
         Format::Name => objects.iter().map(|object| format!("{object}\n")).collect(),
         Format::Json => {
@@ -87,6 +90,13 @@ fn show(global: &Global, facts: &Facts, objects: &[ObjectRef]) -> Result<String,
         }
         Format::Yaml => yaml(facts, objects)?,
     })
+}
+
+/// One line above everything while everything is frozen.
+fn frozen(facts: &Facts) -> String {
+    let Some(frozen) = &facts.desired.frozen else { return String::new() };
+    let why = frozen.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    format!("FROZEN by {}{why}. No run begins; services are kept. Go on with: setpoint thaw\n", frozen.by)
 }
 
 fn yaml(facts: &Facts, objects: &[ObjectRef]) -> Result<String, Failure> {
@@ -114,16 +124,21 @@ pub fn table(facts: &Facts, objects: &[ObjectRef], is_wide: bool) -> String {
         let pid = |id| facts.alive(id).map(|alive| alive.payload).or(facts.adopted(id).map(|member| member.proc.pid));
         let first = facts.decisions(object).find_map(|d| pid(&d.id).map(|pid| (d.id.clone(), pid)));
         let restarts: u32 = facts.decisions(object).map(|d| restarts(facts, &d.id)).sum();
+        let note = timetable::note(facts, object, state);
         let why = match (state, decision) {
+            (_, _) if note.is_some() => short(&note.unwrap_or_default()),
             (State::Ready, _) => String::new(),
             (_, None) => facts.unknown_items(object).map_or_else(String::new, |why| short(&why)),
             (_, Some(decision)) => short(&decision.because.to_string()),
         };
         let pid = first.as_ref().filter(|(_, pid)| *pid > 0).map_or_else(|| "-".to_owned(), |(_, pid)| pid.to_string());
         let since = first.map_or_else(|| "-".to_owned(), |(id, _)| since(facts, &id));
-        let cells =
-            [object.to_string(), state.to_string(), format!("{ready}/{all}"), restarts.to_string(), since, pid, why];
-        table.add_row(cells);
+        // What runs to completion has no replicas.
+        let (ready, restarts) = match facts.rule(object).is_some() || facts.passive(object).is_some() {
+            true => ("-".to_owned(), "-".to_owned()),
+            false => (format!("{ready}/{all}"), restarts.to_string()),
+        };
+        table.add_row([object.to_string(), state.to_string(), ready, restarts, since, pid, why]);
         if is_wide {
             add_instances(&mut table, facts, object);
         }
@@ -132,7 +147,7 @@ pub fn table(facts: &Facts, objects: &[ObjectRef], is_wide: bool) -> String {
 }
 
 fn add_instances(table: &mut Table, facts: &Facts, object: &ObjectRef) {
-    for decision in facts.decisions(object) {
+    for decision in facts.instances(object) {
         let alive = facts.alive(&decision.id);
         let pid = match (alive, facts.adopted(&decision.id)) {
             (Some(alive), _) => format!("{} (shim {})", alive.payload, alive.shim.pid),

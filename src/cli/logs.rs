@@ -1,27 +1,20 @@
 //! `setpoint logs`: what instances printed, over rotations and restarts.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::time::Duration;
 
 use super::facts::{self, Facts};
-use super::{Failure, Format, Global, Outcome, exit};
-use crate::engine::InstanceId;
+use super::lines::{From, Line, Reader};
+use super::{Failure, Format, Global, Outcome, exit, order};
 use crate::engine::observed::Member;
+use crate::engine::{Cause, InstanceId, ObjectRef, Timestamp};
 use crate::home::Home;
-use crate::observe::{clock, records};
-use crate::record::logline::{self, Source, Tag};
+use crate::observe::clock;
+use crate::record::logline;
 
 /// How often `-f` looks for more.
 const FOLLOW: Duration = Duration::from_millis(100);
-
-/// The longest line that is read in one piece; what is longer is printed in several.
-const LINE_MAX: u64 = 1 << 20;
-
-/// How long `-f` waits for the rest of a line before it prints what there is, such as the question of a prompt.
-const REST: Duration = Duration::from_secs(1);
 
 /// Print what an object printed
 #[derive(Debug, clap::Args)]
@@ -38,9 +31,12 @@ pub struct Args {
     /// Only what was printed since: a span like 10m, or an RFC 3339 moment
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only the attempt before the present one
+    /// Only the attempt before the present one; of work that ends, the run before the last one
     #[arg(short, long)]
     previous: bool,
+    /// This run, as `setpoint runs` names it [default: the newest]
+    #[arg(long, value_name = "RUN", conflicts_with = "previous")]
+    run: Option<String>,
     /// Only lines with this text
     #[arg(long, value_name = "TEXT")]
     grep: Option<String>,
@@ -49,13 +45,26 @@ pub struct Args {
     timestamps: bool,
 }
 
+#[derive(Debug)]
 struct Wish<'a> {
     global: &'a Global,
     tail: Option<usize>,
     since_ns: u64,
     grep: Option<&'a str>,
     timestamps: bool,
+    is_previous: bool,
     is_many: bool,
+}
+
+impl Wish<'_> {
+    /// Where to begin in the logs of an instance. Of work that ends, another run is another instance.
+    fn from(&self, facts: &Facts, id: &InstanceId) -> From {
+        match self.tail.filter(|_| self.since_ns == 0 && self.grep.is_none()) {
+            _ if self.is_previous && facts.rule(&id.object).is_none() => From::Previous,
+            Some(tail) => From::Tail(tail),
+            None => From::Start,
+        }
+    }
 }
 
 /// Runs the verb.
@@ -64,7 +73,10 @@ struct Wish<'a> {
 /// When an object does not exist, a flag makes no sense, or a log cannot be read.
 pub fn run(global: &Global, args: &Args) -> Outcome {
     let (home, facts) = facts::read(global)?;
-    let ids = instances(&facts, &args.objects)?;
+    let ids = match &home {
+        Some(home) => instances(home, &facts, args)?,
+        None => facts.named(&args.objects).map(|_| Vec::new())?,
+    };
     let Some(home) = home else { return Ok(exit::OK) };
     let tail = match args.tail.as_str() {
         "all" => None,
@@ -76,16 +88,17 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         })?),
     };
     let since_ns = args.since.as_deref().map_or(Ok(0), since)?;
-    let wish = Wish {
+    let mut wish = Wish {
         global,
         tail,
         since_ns,
         grep: args.grep.as_deref(),
         timestamps: args.timestamps,
+        is_previous: args.previous,
         is_many: ids.len() > 1,
     };
     let mut readers: Vec<Reader> =
-        ids.iter().map(|id| Reader::open(&home, id, &wish, args.previous)).collect::<Result<_, _>>()?;
+        ids.iter().map(|id| Reader::open(&home, id, wish.from(&facts, id))).collect::<Result<_, _>>()?;
     if !args.follow {
         if merge(&mut readers, &wish)? == 0 {
             let what = if wish.grep.is_some() || wish.since_ns > 0 { "no such line" } else { "it has printed nothing" };
@@ -97,28 +110,138 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         }
         return Ok(exit::OK);
     }
+    let followed = Followed::new(&facts, args);
     loop {
+        followed.add(&home, &facts, &mut readers)?;
+        wish.is_many = readers.len() > 1;
         readers.iter_mut().for_each(Reader::go_on);
         merge(&mut readers, &wish)?;
         std::thread::sleep(FOLLOW);
     }
 }
 
-fn instances(facts: &Facts, words: &[String]) -> Result<Vec<InstanceId>, Failure> {
-    let (instances, objects): (Vec<String>, Vec<String>) =
-        words.iter().cloned().partition(|word| word.matches('/').count() == 2);
-    let named: Result<Vec<InstanceId>, Failure> =
-        instances.iter().map(|word| super::describe::instance_of(facts, word)).collect();
-    let mut ids = named?;
-    if !objects.is_empty() {
-        let objects = facts.named(&objects)?;
-        let of_objects = |id: &&InstanceId| objects.contains(&id.object);
-        let decided = facts.plan.decisions.iter().map(|decision| &decision.id);
-        ids.extend(decided.chain(facts.backoff.0.keys()).filter(of_objects).cloned());
+/// Objects whose next runs are followed, too, each with the moment of its newest run so far.
+struct Followed(Vec<(ObjectRef, Timestamp)>);
+
+impl Followed {
+    fn new(facts: &Facts, args: &Args) -> Followed {
+        let is_all = args.run.is_none() && !args.previous;
+        let objects = args.objects.iter().filter(|word| is_all && word.matches('/').count() < 2).cloned();
+        let named = facts.named(&objects.collect::<Vec<_>>()).unwrap_or_default();
+        let runs = named.into_iter().filter(|object| is_all && facts.rule(object).is_some());
+        let newest = |object: &ObjectRef| facts.past.newest(object, 1).first().map(|row| row.created);
+        Followed(runs.map(|object| (object.clone(), newest(&object).unwrap_or(Timestamp::from_nanos(0)))).collect())
+    }
+
+    /// Adds readers for runs and steps that have begun since.
+    fn add(&self, home: &Home, facts: &Facts, readers: &mut Vec<Reader>) -> Result<(), Failure> {
+        for (object, since) in &self.0 {
+            for row in facts.past.newest(object, RUNS_FOLLOWED).iter().filter(|row| row.created >= *since) {
+                add_run(home, object, &row.cause, readers)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many runs that began since are followed at once.
+const RUNS_FOLLOWED: usize = 10;
+
+/// Adds readers for a run and its steps, where there is none yet.
+fn add_run(home: &Home, object: &ObjectRef, cause: &Cause, readers: &mut Vec<Reader>) -> Result<(), Failure> {
+    for id in of_run(home, object, cause) {
+        if !readers.iter().any(|reader| reader.id == id) {
+            readers.push(Reader::open(home, &id, From::Start)?);
+        }
+    }
+    Ok(())
+}
+
+/// Prints what a run prints until it is over; its exit code.
+///
+/// # Errors
+/// As [`order::until_over`], or when a log cannot be read.
+pub fn follow_run(global: &Global, home: &Home, id: &InstanceId, patience: Option<Duration>) -> Outcome {
+    let mut wish =
+        Wish { global, tail: None, since_ns: 0, grep: None, timestamps: false, is_previous: false, is_many: false };
+    let mut readers = Vec::new();
+    let mut show = |is_last: bool| -> Result<(), Failure> {
+        add_run(home, &id.object, &id.cause, &mut readers)?;
+        wish.is_many = readers.len() > 1;
+        readers.iter_mut().for_each(Reader::go_on);
+        if is_last {
+            readers.iter_mut().for_each(Reader::end_here);
+        }
+        merge(&mut readers, &wish).map(|_| ())
+    };
+    let code = order::until_over(global, home, id, patience, || show(false));
+    show(true)?;
+    code
+}
+
+/// A run, and those of its steps that have printed something.
+fn of_run(home: &Home, object: &ObjectRef, cause: &Cause) -> Vec<InstanceId> {
+    let own = cause.to_string();
+    let entries = std::fs::read_dir(home.logs(object)).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let steps = names.filter_map(|name| {
+        let (step, _) = name.strip_suffix(".log")?.rsplit_once('.')?;
+        let is_step = step.strip_prefix(&own)?.starts_with('.');
+        if is_step { step.parse::<Cause>().ok() } else { None }
+    });
+    let mut causes: Vec<Cause> = steps.collect();
+    causes.sort();
+    causes.dedup();
+    let all = std::iter::once(cause.clone()).chain(causes);
+    all.map(|cause| InstanceId { object: object.clone(), cause }).collect()
+}
+
+fn instances(home: &Home, facts: &Facts, args: &Args) -> Result<Vec<InstanceId>, Failure> {
+    let (instances, words): (Vec<&String>, Vec<&String>) =
+        args.objects.iter().partition(|word| word.matches('/').count() == 2);
+    let mut ids = Vec::new();
+    for word in instances {
+        match order::run_of(facts, word) {
+            Some(id) => ids.extend(of_run(home, &id.object, &id.cause)),
+            None => ids.push(super::describe::instance_of(facts, word)?),
+        }
+    }
+    let words: Vec<String> = words.into_iter().cloned().collect();
+    for object in if words.is_empty() { Vec::new() } else { facts.named(&words)? } {
+        match facts.rule(&object) {
+            Some(_) => ids.extend(newest(home, facts, args, &object)?),
+            None => {
+                let decided = facts.plan.decisions.iter().map(|decision| &decision.id);
+                ids.extend(decided.chain(facts.backoff.0.keys()).filter(|id| id.object == object).cloned());
+            }
+        }
     }
     ids.sort();
     ids.dedup();
     Ok(ids)
+}
+
+/// The run of an object that is meant: the one that is named, the newest, or the one before.
+fn newest(home: &Home, facts: &Facts, args: &Args, object: &ObjectRef) -> Result<Vec<InstanceId>, Failure> {
+    if let Some(name) = &args.run {
+        let help = format!("help: setpoint runs {object}");
+        let cause = name.parse().map_err(|e| Failure::new(exit::USAGE, format!("--run is `{name}`: {e}\n  {help}")))?;
+        let id = InstanceId { object: object.clone(), cause };
+        if facts.past.run(&id).is_none() {
+            return Err(Failure::new(exit::NOT_FOUND, format!("there is no run {id}\n  {help}")));
+        }
+        return Ok(of_run(home, object, &id.cause));
+    }
+    let rows = facts.past.newest(object, 2);
+    match (rows.as_slice(), args.previous) {
+        ([_, before], true) => Ok(of_run(home, object, &before.cause)),
+        (_, true) => {
+            let text = format!("{object} has no run before the newest\n  help: leave out --previous");
+            Err(Failure::new(exit::NOT_FOUND, text))
+        }
+        ([newest, ..], false) => Ok(of_run(home, object, &newest.cause)),
+        ([], false) => Ok(Vec::new()),
+    }
 }
 
 fn since(text: &str) -> Result<u64, Failure> {
@@ -175,191 +298,10 @@ fn print(out: &mut impl Write, id: &str, line: &Line, wish: &Wish<'_>) -> std::i
     writeln!(out, "{}", super::plain(&line.text))
 }
 
-/// A whole line: partial ones are joined.
-#[derive(Debug, PartialEq, Eq)]
-struct Line {
-    wall_ns: u64,
-    is_stderr: bool,
-    text: String,
-}
-
-/// Reads the log files of one instance in order.
-struct Reader {
-    id: InstanceId,
-    folder: PathBuf,
-    file: Option<(u32, BufReader<File>)>,
-    /// Where to stop: the file and offset a later attempt begins at.
-    end: Option<(u32, u64)>,
-    /// What was read of a line whose end has not come.
-    torn: Vec<u8>,
-    /// What came of a line of stdout, and of stderr, whose rest has not come.
-    open: [Option<Line>; 2],
-    /// Lines begun before this count as whole where no more is to be read.
-    rest_until_ns: u64,
-    next: Option<Line>,
-}
-
-impl Reader {
-    fn open(home: &Home, id: &InstanceId, wish: &Wish<'_>, is_previous: bool) -> Result<Reader, Failure> {
-        let folder = home.logs(&id.object);
-        let (file, end, torn, open, next) = (None, None, Vec::new(), [None, None], None);
-        let mut reader = Reader { id: id.clone(), folder, file, end, torn, open, rest_until_ns: u64::MAX, next };
-        let mut start = (0, 0);
-        if is_previous {
-            let records = home.records(id);
-            let number = records::last_number(&records).ok().flatten().unwrap_or(0);
-            let begin = |number: u32| {
-                let birth = records::attempt_of(&records, number).ok().flatten()?.birth?;
-                Some((birth.log_file, birth.log_offset))
-            };
-            let Some((previous, last)) = number.checked_sub(1).and_then(|n| begin(n).zip(begin(number))) else {
-                let text = format!("{id} has no attempt before the present one\n  help: leave out --previous");
-                return Err(Failure::new(exit::NOT_FOUND, text));
-            };
-            (start, reader.end) = (previous, Some(last));
-        } else if let Some(tail) = wish.tail.filter(|_| wish.since_ns == 0 && wish.grep.is_none()) {
-            start = reader.tail(tail);
-        }
-        reader.open_from(start.0, start.1);
-        Ok(reader)
-    }
-
-    fn numbers(&self) -> Vec<u32> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
-        let prefix = format!("{}.", self.id.cause);
-        let number = |name: String| name.strip_prefix(&prefix)?.strip_suffix(".log")?.parse().ok();
-        let mut numbers: Vec<u32> =
-            entries.flatten().filter_map(|e| number(e.file_name().into_string().ok()?)).collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
-    fn path(&self, number: u32) -> PathBuf {
-        self.folder.join(format!("{}.{number:06}.log", self.id.cause))
-    }
-
-    /// Where the last `count` lines begin.
-    fn tail(&self, mut count: usize) -> (u32, u64) {
-        let numbers = self.numbers();
-        for number in numbers.iter().rev() {
-            match last_lines(&self.path(*number), count) {
-                Ok(Found::At(offset)) => return (*number, offset),
-                Ok(Found::Fewer(lines)) => count -= lines,
-                Err(_) => {}
-            }
-        }
-        (0, 0)
-    }
-
-    fn open_from(&mut self, number: u32, offset: u64) {
-        let Some(first) = self.numbers().into_iter().find(|n| *n >= number) else { return };
-        if let Ok(mut file) = File::open(self.path(first)) {
-            let offset = if first == number { offset } else { 0 };
-            self.file = file.seek(SeekFrom::Start(offset)).is_ok().then(|| (first, BufReader::new(file)));
-        }
-    }
-
-    /// Looks for a first file where there was none, and gives the rest of lines some time to come.
-    fn go_on(&mut self) {
-        self.rest_until_ns = clock::wall().nanos().saturating_sub(REST.as_nanos() as u64);
-        if self.file.is_none() {
-            self.open_from(0, 0);
-        }
-    }
-
-    fn peek(&mut self) -> Option<&Line> {
-        if self.next.is_none() {
-            self.next = self.read();
-        }
-        self.next.as_ref()
-    }
-
-    fn take(&mut self) -> Option<Line> {
-        self.next.take()
-    }
-
-    fn read(&mut self) -> Option<Line> {
-        loop {
-            let (number, file) = self.file.as_mut()?;
-            if let Some((end_file, end_offset)) = self.end
-                && (*number, file.stream_position().ok()?) >= (end_file, end_offset)
-            {
-                return self.rest();
-            }
-            let length = file.by_ref().take(LINE_MAX).read_until(b'\n', &mut self.torn).ok()?;
-            if length == 0 || !self.torn.ends_with(b"\n") {
-                let after = *number;
-                let Some(next) = self.numbers().into_iter().find(|n| *n > after) else { return self.rest() };
-                // A newer file exists, so this one is complete: what has no newline never gets one.
-                self.torn.clear();
-                self.open_from(next, 0);
-                continue;
-            }
-            if let Some(line) = self.whole() {
-                return Some(line);
-            }
-        }
-    }
-
-    /// A line whose end has not come for too long.
-    fn rest(&mut self) -> Option<Line> {
-        let until = self.rest_until_ns;
-        self.open.iter_mut().find_map(|open| open.take_if(|line| line.wall_ns <= until))
-    }
-
-    /// The line just read, once all parts of it are there.
-    fn whole(&mut self) -> Option<Line> {
-        let bytes = std::mem::take(&mut self.torn);
-        let read = logline::parse(bytes.strip_suffix(b"\n").unwrap_or(&bytes))?;
-        let is_stderr = read.source == Source::Stderr;
-        let text = String::from_utf8_lossy(read.text);
-        let [stdout, stderr] = &mut self.open;
-        let open = if is_stderr { stderr } else { stdout };
-        let line = open.get_or_insert_with(|| Line { wall_ns: read.wall_ns, is_stderr, text: String::new() });
-        line.text.push_str(&text);
-        let is_over = read.tag == Tag::Full || line.text.len() as u64 >= LINE_MAX;
-        if is_over { open.take() } else { None }
-    }
-}
-
-enum Found {
-    /// The lines begin here.
-    At(u64),
-    /// The file has only so many.
-    Fewer(usize),
-}
-
-/// Where the last `count` lines of a file begin, read from its end.
-fn last_lines(path: &Path, count: usize) -> std::io::Result<Found> {
-    const BLOCK: u64 = 64 << 10;
-    let mut file = File::open(path)?;
-    let mut at = file.metadata()?.len();
-    let mut seen = 0;
-    if count == 0 {
-        return Ok(Found::At(at));
-    }
-    while at > 0 {
-        let size = BLOCK.min(at);
-        at -= size;
-        let mut block = vec![0; usize::try_from(size).unwrap_or(0)];
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut block)?;
-        for (index, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            if seen == count {
-                return Ok(Found::At(at + index as u64 + 1));
-            }
-            seen += 1;
-        }
-    }
-    Ok(if seen >= count { Found::At(0) } else { Found::Fewer(seen) })
-}
-
 /// The last line an instance printed, for `describe`.
 #[must_use]
 pub fn last_line(home: &Home, id: &InstanceId) -> Option<String> {
-    let global = Global::quiet();
-    let wish = Wish { global: &global, tail: Some(3), since_ns: 0, grep: None, timestamps: false, is_many: false };
-    let mut reader = Reader::open(home, id, &wish, false).ok()?;
+    let mut reader = Reader::open(home, id, From::Tail(3)).ok()?;
     let mut lines: VecDeque<Line> = VecDeque::new();
     while reader.peek().is_some() {
         lines.extend(reader.take());

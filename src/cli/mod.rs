@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod attach;
 pub mod call;
+pub mod cancel;
 pub mod caution;
 pub mod completion;
 pub mod controller;
@@ -18,6 +19,7 @@ pub mod end;
 pub mod events;
 pub mod explain;
 pub mod facts;
+pub mod freeze;
 pub mod get;
 pub mod health;
 pub mod history;
@@ -26,13 +28,19 @@ pub mod init;
 pub mod install;
 pub mod join;
 pub mod keys;
+pub mod lines;
 pub mod logs;
+pub mod order;
+pub mod past;
 pub mod pause;
 pub mod poke;
 pub mod restart;
+pub mod run;
+pub mod runs;
 pub mod schema;
 pub mod screen;
 pub mod tail;
+pub mod timetable;
 pub mod top;
 pub mod usage;
 pub mod validate;
@@ -64,6 +72,8 @@ pub mod exit {
     pub const NO_CONTROLLER: u8 = 4;
     /// Refused: it belongs to another set, or the plan is stale.
     pub const REFUSED: u8 = 5;
+    /// Somebody has to agree first, or has frozen everything.
+    pub const CONSENT: u8 = 6;
     /// Only a part could be done.
     pub const PARTLY: u8 = 7;
     /// It took too long.
@@ -193,6 +203,12 @@ enum Verb {
     History(history::Args),
     Undo(history::UndoArgs),
     Wait(wait::Args),
+    Run(run::Args),
+    Runs(runs::Args),
+    Cancel(cancel::Args),
+    Retry(cancel::RetryArgs),
+    Freeze(freeze::Args),
+    Thaw(freeze::ThawArgs),
     Cron(cron::Args),
     Import(import::Args),
     Controller(controller::Args),
@@ -242,6 +258,12 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::History(args) => history::run(global, args),
         Verb::Undo(args) => history::undo(global, args),
         Verb::Wait(args) => wait::run(global, &args),
+        Verb::Run(args) => run::run(global, &args),
+        Verb::Runs(args) => runs::run(global, &args),
+        Verb::Cancel(args) => cancel::run(global, &args),
+        Verb::Retry(args) => cancel::retry(global, &args),
+        Verb::Freeze(args) => freeze::run(global, args),
+        Verb::Thaw(args) => freeze::thaw(global, &args),
         Verb::Cron(args) => cron::run(global, args),
         Verb::Import(args) => import::run(global, args),
         Verb::Controller(args) => controller::run(global, args),

@@ -32,7 +32,6 @@ const VERBS: &[(&str, &str)] = &[
     ("rm", "setpoint delete NAME"),
     ("rollback", "setpoint undo NAME"),
     ("rollout", "setpoint restart NAME, setpoint history NAME, setpoint undo NAME"),
-    ("run", "write a manifest (setpoint init), then setpoint apply -f FILE"),
     ("scale", "write replicas: N in its manifest, then setpoint apply -f FILE"),
     ("show", "setpoint describe NAME"),
     ("shutdown", "setpoint controller stop --all"),

@@ -13,7 +13,8 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use super::rows::{cursor_of, cursor_row, note_final, note_step, output_of, row_of, run_of, step_row, tick_row};
+use super::remember;
+use super::rows::{cursor_row, note_step, output_of, row_of, run_of, step_row, tick_row};
 use super::schedules::renew;
 use crate::engine::backoff::Exit;
 use crate::engine::observed::Refused;
@@ -23,9 +24,7 @@ use crate::engine::{BootTime, Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::home::Home;
 use crate::store::reader::Reader;
 use crate::store::writer::Writer;
-use crate::store::{
-    self, AttemptRow, Books as _, ExitRow, OriginRow, Reply, ResultSource, Retention, TickRow, Trouble, Write,
-};
+use crate::store::{self, AttemptRow, ExitRow, Reply, ResultSource, Retention, TickRow, Trouble, Write};
 
 /// How long a store that failed is left alone.
 pub const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
@@ -118,35 +117,7 @@ impl Books {
     pub fn open(&mut self, ledger: &mut Ledger) -> Result<(), String> {
         let path = self.home.store_db();
         let reader = Reader::open(&path).map_err(|trouble| trouble.to_string())?;
-        let mut read = || -> Result<(), Trouble> {
-            for row in reader.last_finals()? {
-                note_final(ledger.books.entry(row.object.clone()).or_default(), &row);
-            }
-            for row in reader.cursors()? {
-                let object = row.object.clone();
-                ledger.books.entry(object).or_default().cursor = Some(cursor_of(row));
-            }
-            let mut steps = Vec::new();
-            for row in reader.open_runs()? {
-                if let OriginRow::Step = row.origin {
-                    continue;
-                }
-                steps.push((row.object.clone(), row.cause.clone()));
-                let book = ledger.books.entry(row.object.clone()).or_default();
-                book.runs.insert(row.cause.clone(), run_of(row));
-            }
-            for (object, cause) in steps {
-                for row in reader.steps(&object, &cause)? {
-                    note_step(ledger, &object, &cause, &row);
-                }
-            }
-            Ok(())
-        };
-        read().map_err(|trouble| trouble.to_string())?;
-        for book in ledger.books.values_mut() {
-            book.is_spent = is_spent(book);
-            renew(book);
-        }
+        remember::read(&reader, ledger).map_err(|trouble| trouble.to_string())?;
         if self.writer.is_none() {
             self.writer = Some(Writer::start(&path).map_err(|error: io::Error| error.to_string())?);
         }
@@ -440,19 +411,6 @@ fn move_cursor(book: &mut Book, cursor: Option<Cursor>) {
         book.is_spent &= !is_new;
         renew(book);
     }
-}
-
-fn is_spent(book: &Book) -> bool {
-    let since = book.cursor.as_ref().map(|cursor| (cursor.since, cursor.uid.clone()));
-    since.is_some_and(|(since, uid)| {
-        book.last.iter().any(|(cause, last)| {
-            !is_generation(cause) && is_tick(cause) && last.attempts > 0 && last.ended >= since && last.uid == uid
-        })
-    })
-}
-
-fn is_tick(cause: &Cause) -> bool {
-    matches!(cause, Cause::Named(text) if text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with("boot-"))
 }
 
 /// The name of a run that somebody asks for now.
