@@ -8,6 +8,8 @@ mod goldens;
 mod limits;
 #[path = "load/links.rs"]
 mod links;
+#[path = "load/markdown.rs"]
+mod markdown;
 #[path = "load/properties.rs"]
 mod properties;
 #[path = "load/traps.rs"]

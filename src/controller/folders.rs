@@ -288,7 +288,9 @@ impl Work {
             reading = reload_folder(&reader.path, &mut reader.cache, Trust::Contents);
         }
         let broken = reading.files.iter().flat_map(|file| &file.problems).chain(&reading.listing);
-        for problem in broken.map(|problem| problem.render(true, false)).collect::<Vec<_>>() {
+        let doubtful = reading.files.iter().flat_map(|file| &file.warnings);
+        let told = broken.map(|problem| problem.render(true, false));
+        for problem in told.chain(doubtful.map(|problem| problem.render(false, false))).collect::<Vec<_>>() {
             self.tell(problem);
         }
         Some(reading)

@@ -259,8 +259,13 @@ fn name_of<'a>(
         if let Some(name) = around.name.filter(|name| is_name(name)) {
             return Some(name);
         }
-        let message = format!("this {} has no `name`", def.kind);
-        findings.push(around.problem(head, message, "", "add one, as in `name: web`"));
+        let (message, help) = match around.name {
+            Some(stem) => {
+                (format!("the file is called {}, which cannot be a name", quote(stem)), format!("rename it; {rule}"))
+            }
+            None => (format!("this {} has no `name`", def.kind), "add one, as in `name: web`".to_owned()),
+        };
+        findings.push(around.problem(head, message, "", &help));
         return None;
     };
     let word = scalar(&entry.value);

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use super::Manifest;
 use super::document::{self, Surroundings};
 use super::problem::{Findings, Problem, Source};
-use super::{read, tree};
+use super::{markdown, read, tree};
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub struct FileReading {
     pub problems: Vec<Problem>,
     /// How many more problems there are.
     pub omitted: usize,
+    /// What is worth saying about it and breaks nothing.
+    pub warnings: Vec<Problem>,
 }
 
 impl FileReading {
@@ -66,13 +68,14 @@ impl FileReading {
     #[must_use]
     pub fn refused(place: &FilePlace, problem: Problem) -> FileReading {
         let (path, file) = (Arc::clone(&place.path), Arc::clone(&place.file));
-        FileReading { path, file, manifests: Vec::new(), problems: vec![problem], omitted: 0 }
+        FileReading { path, file, manifests: Vec::new(), problems: vec![problem], omitted: 0, warnings: Vec::new() }
     }
 
     /// Adds a problem that only shows beside other files; the file is broken from then on.
     pub fn break_by(&mut self, problem: Problem) {
         self.manifests.clear();
-        let mut findings = Findings { list: std::mem::take(&mut self.problems), omitted: self.omitted };
+        let list = std::mem::take(&mut self.problems);
+        let mut findings = Findings { list, omitted: self.omitted, warnings: Vec::new() };
         findings.push(problem);
         (self.problems, self.omitted) = (findings.list, findings.omitted);
     }
@@ -104,12 +107,16 @@ pub fn parse(place: &FilePlace, bytes: &[u8]) -> FileReading {
     };
     let mut findings = Findings::default();
     let mut manifests = Vec::new();
-    if let Some(text) = yaml_of(place, text, &mut findings) {
-        let source = Source::new(&place.file, text);
+    let whole = Source::new(&place.file, text);
+    if let Some(yaml) = yaml_of(place, text, &mut findings) {
         let stem = place.path.file_stem().and_then(|stem| stem.to_str());
         let name = if place.form == Form::Markdown { stem } else { None };
-        let around = Surroundings { source: &source, path: &place.path, folder, name };
-        for tree in tree::parse(&source, &mut findings) {
+        let around = Surroundings { source: &whole, path: &place.path, folder, name };
+        for mut tree in tree::parse(&Source::new(&place.file, yaml), &mut findings) {
+            if place.form == Form::Markdown {
+                let Some(read) = markdown::job(&whole, &tree, yaml.len(), &mut findings) else { continue };
+                tree = read;
+            }
             document::objects(&around, &tree, &mut findings, &mut manifests);
         }
     }
@@ -118,7 +125,8 @@ pub fn parse(place: &FilePlace, bytes: &[u8]) -> FileReading {
     }
     let (path, file) = (Arc::clone(&place.path), Arc::clone(&place.file));
     findings.list.sort_by_key(|problem| (problem.place.line, problem.place.column));
-    FileReading { path, file, manifests, problems: findings.list, omitted: findings.omitted }
+    let (problems, omitted, warnings) = (findings.list, findings.omitted, findings.warnings);
+    FileReading { path, file, manifests, problems, omitted, warnings }
 }
 
 /// The part of a text that is YAML; it always starts at the beginning, so places stay what they are.

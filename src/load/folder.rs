@@ -214,7 +214,8 @@ fn read_file(place: &FilePlace, bytes: &[u8], relative: &Path) -> FileReading {
         findings.push(Problem::of_file(&place.file, "this folder is a set of its own inside another", help));
     }
     let (path, file) = (Arc::clone(&place.path), Arc::clone(&place.file));
-    FileReading { path, file, manifests: Vec::new(), problems: findings.list, omitted: findings.omitted }
+    let (problems, omitted, warnings) = (findings.list, findings.omitted, findings.warnings);
+    FileReading { path, file, manifests: Vec::new(), problems, omitted, warnings }
 }
 
 fn set_of(place: &FilePlace, bytes: &[u8], root: &Path) -> Option<FolderSet> {

@@ -12,6 +12,7 @@ mod document;
 mod file;
 mod folder;
 mod foreign;
+mod markdown;
 mod paths;
 mod problem;
 mod read;
@@ -245,6 +246,7 @@ impl Loading {
         if files_broken == 0 {
             let manifests = self.files.iter().flat_map(|file| file.manifests.iter().cloned()).collect();
             let set = self.set();
+            self.warnings.extend(self.files.iter().flat_map(|file| file.warnings.iter().cloned()));
             return Ok(Loaded { manifests, warnings: self.warnings, set, files });
         }
         let omitted: usize = self.files.iter().map(|file| file.omitted).sum();

@@ -256,9 +256,18 @@ pub struct Findings {
     pub list: Vec<Problem>,
     /// How many more there are.
     pub omitted: usize,
+    /// What is worth saying and breaks nothing; at most [`PER_FILE_MAX`].
+    pub warnings: Vec<Problem>,
 }
 
 impl Findings {
+    /// Keeps something that is worth saying.
+    pub fn warn(&mut self, problem: Problem) {
+        if self.warnings.len() < PER_FILE_MAX {
+            self.warnings.push(problem);
+        }
+    }
+
     /// Keeps or counts one.
     pub fn push(&mut self, problem: Problem) {
         if self.list.len() < PER_FILE_MAX { self.list.push(problem) } else { self.omitted += 1 }

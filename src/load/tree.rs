@@ -317,6 +317,22 @@ impl<'a> Reading<'a, '_> {
 }
 
 impl Tree {
+    /// A text that stands for these bytes.
+    #[must_use]
+    pub fn text(at: Range<usize>, text: String) -> Tree {
+        let bytes = text.len();
+        Tree { at, node: Node::Scalar { text, is_plain: false }, height: 0, nodes: 1, bytes }
+    }
+
+    /// A map of these entries that stands for these bytes.
+    #[must_use]
+    pub fn map(at: Range<usize>, entries: Vec<Entry>) -> Tree {
+        let mut tree = Tree { at, node: Node::Map(Vec::new()), height: 1, nodes: 1, bytes: 0 };
+        entries.iter().for_each(|entry| tree.hold(&entry.value));
+        tree.node = Node::Map(entries);
+        tree
+    }
+
     fn hold(&mut self, child: &Tree) {
         self.height = self.height.max(child.height + 1);
         self.nodes += child.nodes;

@@ -48,7 +48,7 @@ fn every_example_loads_as_its_golden_says() {
     let mut count = 0;
     for entry in fs::read_dir(root().join("examples")).expect("examples") {
         let path = entry.expect("entry").path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "md") {
             expect_file![path.with_extension("golden")].assert_eq(&golden(&path));
             count += 1;
         }
