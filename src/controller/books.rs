@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::remember;
-use super::rows::{cursor_row, note_step, output_of, row_of, run_of, step_row, tick_row};
+use super::rows::{cursor_row, note_final, note_step, output_of, row_of, run_of, step_row, tick_row};
 use super::schedules::renew;
 use crate::engine::backoff::Exit;
 use crate::engine::observed::Refused;

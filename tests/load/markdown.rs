@@ -31,12 +31,18 @@ fn check(text: &str, expected: Expect) {
 
 #[test]
 fn a_schedule_and_nothing_else() {
-    check("---\nschedule: \"0 8 * * 1-5\"\n---\n", expect![[r#"
+    check(
+        "---\nschedule: \"0 8 * * 1-5\"\n---\n",
+        expect![[r#"
         cronjob/tidy {"schedule":"0 8 * * 1-5","use":"capability/noop"} {}
-    "#]]);
-    check("---\nevery: 5m\n---\nWhat it is *for*.\n\nMore.\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nevery: 5m\n---\nWhat it is *for*.\n\nMore.\n",
+        expect![[r#"
         cronjob/tidy {"every":"5m","use":"capability/noop"} {"description": "What it is *for*.\n\nMore."}
-    "#]]);
+    "#]],
+    );
     check(
         "---\nschedule: 0 8 * * 1-5\ntype: capability\ncapability: noop\nworkflow: \"\"\nparams: {}\nrecurring: true\n\
            enabled: true\nspawn_mode: \"\"\njitter_seconds: 0\n---\n",
@@ -55,29 +61,49 @@ fn every_key() {
             cronjob/tidy {"enabled":false,"jitter":"90s","once":true,"schedule":"0 8 * * 1-5","timeZone":"Europe/Berlin","use":"workflow/morning","with":{"day":3}} {"description": "Good morning.", "spawn_mode": "headless_persistent"}
         "#]],
     );
-    check("---\nschedule: 0 8 * * 1-5\ntype: prompt\n---\nRead the new issues.\n", expect![[r#"
+    check(
+        "---\nschedule: 0 8 * * 1-5\ntype: prompt\n---\nRead the new issues.\n",
+        expect![[r#"
         cronjob/tidy {"agent":"claude","prompt":"Read the new issues.","schedule":"0 8 * * 1-5"} {}
-    "#]]);
-    check("---\nschedule: 0 8 * * 1-5\nagent: reviewer\n---\nRead the new issues.\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * 1-5\nagent: reviewer\n---\nRead the new issues.\n",
+        expect![[r#"
         cronjob/tidy {"agent":"reviewer","prompt":"Read the new issues.","schedule":"0 8 * * 1-5"} {}
-    "#]]);
-    check("---\nschedule: 0 8 * * 1-5\ncapability: fetch\nparams: { url: x }\n---\nFetches.\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * 1-5\ncapability: fetch\nparams: { url: x }\n---\nFetches.\n",
+        expect![[r#"
         cronjob/tidy {"schedule":"0 8 * * 1-5","use":"capability/fetch","with":{"url":"x"}} {"description": "Fetches."}
-    "#]]);
-    check("---\nschedule: 0 8 * * 1-5\nrun: ./a.sh\nannotations: { owner: ada }\n---\nRuns.\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * 1-5\nrun: ./a.sh\nannotations: { owner: ada }\n---\nRuns.\n",
+        expect![[r#"
         cronjob/tidy {"dir":"/jobs","run":"./a.sh","schedule":"0 8 * * 1-5"} {"description": "Runs.", "owner": "ada"}
-    "#]]);
-    check("---\nkind: Job\nrun: ./a.sh\nat: 2026-12-01T09:00\n---\nOnce.\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nkind: Job\nrun: ./a.sh\nat: 2026-12-01T09:00\n---\nOnce.\n",
+        expect![[r#"
         job/tidy {"at":"2026-12-01T09:00:00","dir":"/jobs","run":"./a.sh"} {"description": "Once."}
-    "#]]);
-    check("---\nkind: Service\nrun: ./a.sh\n---\nServes.\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nkind: Service\nrun: ./a.sh\n---\nServes.\n",
+        expect![[r#"
         service/tidy {"dir":"/jobs","run":"./a.sh"} {"description": "Serves."}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_is_wrong_is_told_at_its_line() {
-    check("---\ntype: capability\n---\n", expect![[r#"
+    check(
+        "---\ntype: capability\n---\n",
+        expect![[r#"
         error: this job does not say when: `schedule` is missing
          --> /jobs/tidy.md:2:1
           |
@@ -87,8 +113,11 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: add `schedule: "0 8 * * *"` or `every: 15m`; for what is done once add `kind: Job`
 
         1 error in 1 of 1 file.
-    "#]]);
-    check("---\nschedule: 0 25 * * *\ntype: job\nrecurring: maybe\nspawn_mode: loud\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 25 * * *\ntype: job\nrecurring: maybe\nspawn_mode: loud\n---\n",
+        expect![[r#"
         error: `type` is `job`, which is no type of a job
          --> /jobs/tidy.md:3:7
           |
@@ -114,8 +143,11 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: write one of: headless_ephemeral, headless_persistent, interactive_persistent
 
         3 errors in 1 of 1 file.
-    "#]]);
-    check("---\nenabled: true\nschedule: 0 25 * * *\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nenabled: true\nschedule: 0 25 * * *\n---\n",
+        expect![[r#"
         error: `schedule` is wrong in its hour: `25` is not within 0 to 23
          --> /jobs/tidy.md:3:13
           |
@@ -125,8 +157,11 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: write 0 to 23; midnight is 0
 
         1 error in 1 of 1 file.
-    "#]]);
-    check("---\nschedule: 0 8 * * *\ntype: workflow\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * *\ntype: workflow\n---\n",
+        expect![[r#"
         error: `type` is workflow, but no `workflow` is named
          --> /jobs/tidy.md:3:1
           |
@@ -136,8 +171,11 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: add its name, as in `workflow: morning-routine`
 
         1 error in 1 of 1 file.
-    "#]]);
-    check("---\nschedule: 0 8 * * *\ntype: prompt\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * *\ntype: prompt\n---\n",
+        expect![[r#"
         error: there is no text below the front matter, so the agent is told nothing
          --> /jobs/tidy.md:3:1
           |
@@ -147,8 +185,11 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: write below the second `---` what it is to do
 
         1 error in 1 of 1 file.
-    "#]]);
-    check("---\nschedule: 0 8 * * *\ncapability: a b\nenabld: true\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * *\ncapability: a b\nenabld: true\n---\n",
+        expect![[r#"
         error: `use` is no Capability and no Workflow
          --> /jobs/tidy.md:3:13
           |
@@ -166,8 +207,11 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: more: setpoint explain cronjob
 
         2 errors in 1 of 1 file.
-    "#]]);
-    check("---\nschedule: 0 8 * * *\nrun: date\ntype: capability\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * *\nrun: date\ntype: capability\n---\n",
+        expect![[r#"
         error: `run` stands beside `type`, and either says what is done
          --> /jobs/tidy.md:4:1
           |
@@ -177,8 +221,11 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: keep one of them
 
         1 error in 1 of 1 file.
-    "#]]);
-    check("---\nschedule: 0 8 * * *\nrun: date\nparams: { a: 1 }\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * *\nrun: date\nparams: { a: 1 }\n---\n",
+        expect![[r#"
         error: `params` stands beside fields that say what is done
          --> /jobs/tidy.md:4:1
           |
@@ -188,8 +235,12 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: keep one of them; parameters are `with`
 
         1 error in 1 of 1 file.
-    "#]]);
-    check_named("my job.md", "---\nschedule: 0 8 * * *\n---\n", expect![[r#"
+    "#]],
+    );
+    check_named(
+        "my job.md",
+        "---\nschedule: 0 8 * * *\n---\n",
+        expect![[r#"
         error: the file is called `my job`, which cannot be a name
          --> /jobs/my job.md:2:1
           |
@@ -199,12 +250,15 @@ fn what_is_wrong_is_told_at_its_line() {
           = help: rename it; a name starts with a letter or digit and has 1 to 64 letters, digits, `-` or `_`
 
         1 error in 1 of 1 file.
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_bad_jitter_is_worth_a_warning_and_counts_as_none() {
-    check("---\nschedule: 0 8 * * *\njitter_seconds: -5\n---\n", expect![[r#"
+    check(
+        "---\nschedule: 0 8 * * *\njitter_seconds: -5\n---\n",
+        expect![[r#"
         cronjob/tidy {"schedule":"0 8 * * *","use":"capability/noop"} {}
         warning: jitter_seconds must be a non-negative integer; it counts as 0
          --> /jobs/tidy.md:3:17
@@ -213,8 +267,11 @@ fn a_bad_jitter_is_worth_a_warning_and_counts_as_none() {
           |                 ^^
           |
           = help: write whole seconds, as in `jitter_seconds: 90`
-    "#]]);
-    check("---\nschedule: 0 8 * * *\njitter_seconds: soon\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * *\njitter_seconds: soon\n---\n",
+        expect![[r#"
         cronjob/tidy {"schedule":"0 8 * * *","use":"capability/noop"} {}
         warning: jitter_seconds must be a non-negative integer; it counts as 0
          --> /jobs/tidy.md:3:17
@@ -223,8 +280,11 @@ fn a_bad_jitter_is_worth_a_warning_and_counts_as_none() {
           |                 ^^^^
           |
           = help: write whole seconds, as in `jitter_seconds: 90`
-    "#]]);
-    check("---\nschedule: 0 8 * * *\njitter_seconds: [1]\n---\n", expect![[r#"
+    "#]],
+    );
+    check(
+        "---\nschedule: 0 8 * * *\njitter_seconds: [1]\n---\n",
+        expect![[r#"
         cronjob/tidy {"schedule":"0 8 * * *","use":"capability/noop"} {}
         warning: jitter_seconds must be a non-negative integer; it counts as 0
          --> /jobs/tidy.md:3:17
@@ -233,12 +293,15 @@ fn a_bad_jitter_is_worth_a_warning_and_counts_as_none() {
           |                 ^^
           |
           = help: write whole seconds, as in `jitter_seconds: 90`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_does_not_fit_the_type_is_worth_a_warning() {
-    check("---\nschedule: 0 8 * * *\nworkflow: morning\n---\n", expect![[r#"
+    check(
+        "---\nschedule: 0 8 * * *\nworkflow: morning\n---\n",
+        expect![[r#"
         cronjob/tidy {"schedule":"0 8 * * *","use":"capability/noop"} {}
         warning: `workflow` is ignored: it goes with `type: workflow`
          --> /jobs/tidy.md:3:1
@@ -247,5 +310,6 @@ fn what_does_not_fit_the_type_is_worth_a_warning() {
           | ^^^^^^^^
           |
           = help: remove it, or correct `type`
-    "#]]);
+    "#]],
+    );
 }
