@@ -15,6 +15,7 @@ mod runs {
     #[path = "../sim/rng.rs"]
     pub mod rng;
     pub mod store;
+    mod table;
     pub mod truth;
     pub mod world;
     pub mod zones;
@@ -25,10 +26,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use runs::life::{Failure, Mutants, Tally, Why, live};
+use runs::truth::Rule;
 use setpoint::engine::Mutant;
 
 /// Lives of one run.
-const LIVES: u64 = 1000;
+const LIVES: u64 = 4000;
 /// Lives in which a mutant has to die.
 const MUTANT_LIVES: u64 = 2000;
 /// Deaths of a mutant that are looked at.
@@ -38,16 +40,25 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Lives every seed from `from` on, on all cores; the failure of the lowest seed that failed.
-fn live_many(from: u64, count: u64) -> Result<Tally, Failure> {
-    let (next, total) = (AtomicU64::new(from), Mutex::new((Tally::default(), None::<Failure>)));
+/// Seeds that once failed; they always run first.
+fn old_seeds() -> Vec<u64> {
+    let lines = include_str!("seeds.txt").lines().filter_map(|line| line.split('#').next());
+    lines.filter_map(|line| line.trim().strip_prefix("runs ")?.trim().parse().ok()).collect()
+}
+
+/// Lives these seeds and `count` from `from` on, on all cores; the failure of the lowest seed that failed.
+fn live_many(seeds: &[u64], from: u64, count: u64) -> Result<Tally, Failure> {
+    let (next, total) = (AtomicU64::new(0), Mutex::new((Tally::default(), None::<Failure>)));
+    let old = seeds.len() as u64;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let work = || {
         loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= from + count || total.lock().unwrap().1.is_some() {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= old + count || total.lock().unwrap().1.is_some() {
                 return;
             }
+            let known = usize::try_from(i).ok().and_then(|i| seeds.get(i)).copied();
+            let seed = known.unwrap_or(from + i.saturating_sub(old));
             let result = live(seed, Mutants::NONE, false);
             let mut total = total.lock().unwrap();
             match result {
@@ -79,7 +90,7 @@ fn work_that_ends_is_done_once_under_faults_and_comes_to_rest() {
         return;
     }
     let (began, lives) = (Instant::now(), number("LIVES").unwrap_or(LIVES));
-    match live_many(number("FROM").unwrap_or(0), lives) {
+    match live_many(&old_seeds(), number("FROM").unwrap_or(0), lives) {
         Ok(Tally { passes, starts, fires }) => {
             println!("{lives} lives, {passes} passes, {fires} fires, {starts} starts in {:.1?}", began.elapsed());
         }
@@ -103,4 +114,45 @@ fn every_mutant_of_runs_dies_of_the_rule_it_breaks() {
             assert!(is_right, "{mutant:?} dies of something else: {death}");
         }
     }
+}
+
+/// Mutants that the world itself notices, and by which of its rules.
+const NOTICED: &[(Mutant, &[Rule])] = &[
+    (Mutant::FiresAgain, &[Rule::Afresh]),
+    (Mutant::FiresEarly, &[Rule::Early]),
+    (Mutant::FiresBeforeKnown, &[Rule::Afresh]),
+    (Mutant::CatchesUpUnbounded, &[Rule::CatchUp]),
+    (Mutant::CursorJumps, &[Rule::TickLost, Rule::Afresh]),
+    (Mutant::ForgetDue, &[Rule::Asleep]),
+    (Mutant::IgnoreQuiet, &[Rule::Quiet]),
+    (Mutant::IgnoreFreeze, &[Rule::Frozen]),
+    (Mutant::IgnoreConsent, &[Rule::Consent]),
+    (Mutant::IgnoreOverlap, &[Rule::Overlap]),
+    (Mutant::IgnoreMaxRuns, &[Rule::MaxRuns]),
+    (Mutant::StartsEarly, &[Rule::Early]),
+    (Mutant::OnceAgain, &[Rule::Once]),
+    (Mutant::FinishAlive, &[Rule::FalseEnd]),
+    (Mutant::IgnoreTimeout, &[Rule::Timeout, Rule::Storm]),
+    (Mutant::RetriesForEver, &[Rule::Retries]),
+    (Mutant::RetriesAtOnce, &[Rule::RetryEarly]),
+    (Mutant::StepAgain, &[Rule::StepOrder, Rule::Storm]),
+    (Mutant::StepOutOfTurn, &[Rule::StepOrder]),
+];
+
+#[test]
+fn the_world_notices_without_any_audit() {
+    let mut wrong = Vec::new();
+    for (mutant, rules) in NOTICED.iter().copied() {
+        let deaths = deaths(Mutants { engine: mutant, is_unaudited: true });
+        if deaths.is_empty() {
+            wrong.push(format!("{mutant:?} lives through {MUTANT_LIVES} unaudited lives"));
+        }
+        for death in deaths {
+            let is_right = matches!(&death.why, Why::World(breach) if rules.contains(&breach.rule));
+            if !is_right {
+                wrong.push(format!("{mutant:?} dies of something else: {death}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -1,4 +1,4 @@
-//! Row 11, the part inside one process: reconcile of many settled objects, and load with validation of many files.
+//! Row 11, the part inside one process: reconcile of many settled objects and schedules, and load with validation of many files.
 //!
 //! In: made-up facts of a machine at rest. Out: milliseconds a pass. Not here: the process table (`scan`).
 //! The surprise: a settled machine is the case that counts, since it is what a controller sees nearly always; a pass
@@ -17,8 +17,14 @@ use std::time::{Duration, Instant};
 use setpoint::engine::backoff::{Attempt, Backoff, End, Streak};
 use setpoint::engine::desired::{Coverage, Desired, Object, Overrides, Spec};
 use setpoint::engine::expand::{Items, Kind, Up, Want};
+use setpoint::engine::name::NameError;
 use setpoint::engine::observed::{Alive, Observed, Phase, Sight, Sighting};
 use setpoint::engine::plan::{Command as Line, Launch, Policy};
+use setpoint::engine::run::{
+    Arises, Book, Cursor, Final, History, Missed, OnQuiet, Outcome, Overlap, Params, Retry, Risk, RunRule, Times,
+    TimesRule, Work, ticks,
+};
+use setpoint::engine::schedule::{Schedule, Zone};
 use setpoint::engine::{BootId, BootTime, Cause, InstanceId, Now, ObjectRef, ProcId, Revision, Timestamp, reconcile};
 
 use crate::table::{Bar, Figure, OURS, Table, percentile};
@@ -30,6 +36,7 @@ const GROWTH: Figure = Figure::new(11, "reconcile, 100 000 in times 10 000 objec
 /// Linear is 2. It stands beside the line above to tell an algorithm that grows too fast from a step in between.
 const DOUBLING: Figure = Figure::new(11, "reconcile, 100 000 in times 50 000 objects", Bar::None);
 const LOAD: Figure = Figure::new(11, "load and validate 10 000 manifests, s", Bar::Most(1.0));
+const CRON: Figure = Figure::new(11, "reconcile of 10 000 settled CronJobs, ms", Bar::Most(5.0));
 const POLICY: Policy = Policy::DEFAULT;
 
 /// A kind with one slot: what a Service without replicas is to the engine.
@@ -72,6 +79,7 @@ pub fn measure(table: &mut Table, folder: &Path) {
             table.add(figure, OURS, many / fewer);
         }
     }
+    let _ = measured(table, CRON, 10_000, 40, scheduled(10_000));
     match load(folder, 10_000) {
         Ok(seconds) => table.add(LOAD, OURS, seconds),
         Err(error) => table.note(format!("row 11, load: {error}")),
@@ -80,7 +88,17 @@ pub fn measure(table: &mut Table, folder: &Path) {
 
 /// The median pass over `count` objects in milliseconds.
 fn passes(table: &mut Table, figure: Figure, count: usize, repeats: usize) -> Option<f64> {
-    let facts = match settled(count) {
+    measured(table, figure, count, repeats, settled(count))
+}
+
+fn measured(
+    table: &mut Table,
+    figure: Figure,
+    count: usize,
+    repeats: usize,
+    facts: Result<Facts, NameError>,
+) -> Option<f64> {
+    let facts = match facts {
         Ok(facts) => facts,
         Err(error) => {
             table.note(format!("row 11, {count} objects: {error}"));
@@ -104,7 +122,7 @@ fn passes(table: &mut Table, figure: Figure, count: usize, repeats: usize) -> Op
     Some(median)
 }
 
-fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
+fn settled(count: usize) -> Result<Facts, NameError> {
     let (boot_id, hour) = (BootId::new("00000000-0000-4000-8000-000000000000"), Duration::from_secs(3600));
     let revision = Revision { version: 1, hash: Arc::from("9f86d081884c7d65") };
     let (mut objects, mut sightings, mut attempts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -159,6 +177,94 @@ fn settled(count: usize) -> Result<Facts, setpoint::engine::name::NameError> {
         backoff: Backoff(attempts),
         now: Now { wall: Timestamp::default(), boot: BootTime::default().after(hour), boot_id },
     })
+}
+
+/// A kind with a schedule: what a CronJob is to the engine.
+#[derive(Debug)]
+struct Scheduled(RunRule);
+
+impl Kind for Scheduled {
+    fn expand<'a>(&'a self, _: Option<&'a Items>, _: &mut Vec<Want<'a>>) {}
+
+    fn revision_input(&self) -> String {
+        "{}".to_owned()
+    }
+
+    fn policy(&self) -> Policy {
+        POLICY
+    }
+
+    fn runs(&self) -> Option<&RunRule> {
+        Some(&self.0)
+    }
+}
+
+/// So many CronJobs between two due times, each with a past.
+fn scheduled(count: usize) -> Result<Facts, NameError> {
+    let mut facts = settled(0)?;
+    // 2026-11-21T10:00:30Z.
+    facts.now.wall = Timestamp::from_nanos(1_795_255_230 * 1_000_000_000);
+    let settled_at = Timestamp::from_nanos(1_795_255_200 * 1_000_000_000);
+    for number in 0..count {
+        let id = ObjectRef::new("cronjob", &format!("app-{number:06}"))?;
+        let uid: Arc<str> = Arc::from(format!("{number:016x}"));
+        let schedule = Arc::new(Schedule::parse(&format!("{} * * * *", number % 60)).unwrap_or_default());
+        let rule = TimesRule {
+            schedule: schedule.clone(),
+            zone: None,
+            jitter: Duration::ZERO,
+            missed: Missed::Once,
+            missed_within: Duration::from_secs(3600),
+            quiet: Vec::new(),
+            on_quiet: OnQuiet::Skip,
+            is_once: false,
+            is_enabled: true,
+        };
+        let rule = RunRule {
+            work: Work::Command(up().launch),
+            arises: Arises::Times(rule),
+            policy: POLICY,
+            timeout: None,
+            retry: Retry::NONE,
+            overlap: Overlap::Skip,
+            history: History::DEFAULT,
+            params: Params::none(),
+            is_resumed: false,
+            risk: Risk::Moderate,
+        };
+        let (spec, overrides) = (Spec::Known(Arc::new(Scheduled(rule))), Overrides::default());
+        let object =
+            Object { id: id.clone(), uid: uid.clone(), spec, revisions: Vec::new(), work_generation: 1, overrides };
+        let times = Times {
+            key: Arc::from("key"),
+            schedule,
+            zone: Zone::utc(),
+            offset: Duration::ZERO,
+            spread: Duration::ZERO,
+            quiet: Vec::new(),
+            at: None,
+        };
+        let cursor = Cursor {
+            uid: uid.clone(),
+            key: times.key.clone(),
+            since: settled_at,
+            at: settled_at,
+            set_wall: facts.now.wall,
+            set_boot: facts.now.boot,
+            boot_id: facts.now.boot_id.clone(),
+        };
+        let last = Final { uid, outcome: Outcome::Ok, reason: Arc::from(""), ended: settled_at, attempts: 1 };
+        let book = Book {
+            next: ticks::next(&times, &cursor),
+            cursor: Some(cursor),
+            times: Some(Ok(Arc::new(times))),
+            last: [(Cause::tick(settled_at), last)].into(),
+            ..Book::default()
+        };
+        facts.observed.ledger.books.insert(id.clone(), book);
+        facts.desired.objects.insert(id, Arc::new(object));
+    }
+    Ok(facts)
 }
 
 fn up() -> Up {

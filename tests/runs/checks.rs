@@ -265,7 +265,8 @@ impl World {
         let fault = note.ticks.iter().find(|tick| {
             let offset = self.times.get(&id.object).map_or(Duration::ZERO, |times| times.offset);
             let last = tick.to.unwrap_or(tick.nominal);
-            let is_boot = id.cause.to_string().starts_with("boot-");
+            // A boot is no due time of the clock, and has no jitter before it.
+            let is_boot = self.times.get(&id.object).is_some_and(|times| times.schedule.reboot) && tick.to.is_none();
             tick.state != TickState::ClockStep && !is_boot && last.after(offset) > self.at()
         });
         if fault.is_some() {

@@ -239,7 +239,10 @@ fn begin(
     }
     let launch = match (one.launch)() {
         Ok(launch) => launch,
-        Err(why) => return finish(one, Outcome::Failed, why, None),
+        Err(why) => {
+            let last = facts.backoff.0.get(&one.id).filter(|last| last.number > one.forgiven);
+            return finish(one, Outcome::Failed, why, last);
+        }
     };
     let last = facts.backoff.0.get(&one.id).map_or(0, |last| last.number);
     let step = if facts.is_off(Mutant::SameAttempt) && last > 0 { 0 } else { 1 };

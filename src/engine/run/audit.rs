@@ -139,6 +139,11 @@ impl Audit<'_> {
 
     /// An end: nothing of it, or of its steps, is left, and the last write did not just fail.
     fn finish(&self) -> Option<Mutant> {
+        let text = self.decision.id.cause.to_string();
+        let over = |run: &Run| text.split('.').nth(1).is_some_and(|step| run.steps.contains_key(step));
+        if self.run().is_some_and(|(_, run)| over(run)) {
+            return Some(Mutant::StepAgain);
+        }
         let whole = format!("{}.", self.decision.id.cause);
         let first = InstanceId { object: self.object.id.clone(), cause: Cause::Slot(0) };
         let mut seen = self.facts.observed.sightings.range(first..).take_while(|(id, _)| id.object == self.object.id);

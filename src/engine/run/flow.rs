@@ -94,6 +94,9 @@ fn with_output(mut decision: Decision, steps: &Steps<'_>) -> Decision {
     if let Some(Action::Finish(finish)) = &mut decision.action {
         let outputs = steps.run.steps.iter().map(|(id, step)| (id.to_string(), (*step.output).clone()));
         finish.output = Some(Arc::new(Json::Object(outputs.collect())));
+        // Attempts from when it was a command are forgiven with the rest, should a person reopen it.
+        let before = steps.runs.case.facts.backoff.0.get(&decision.id).map_or(0, |last| last.number);
+        finish.attempts = finish.attempts.max(before);
     }
     decision
 }
