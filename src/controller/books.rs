@@ -29,6 +29,15 @@ use crate::store::{self, AttemptRow, ExitRow, Reply, ResultSource, Retention, Ti
 /// How long a store that failed is left alone.
 pub const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
 
+/// So many entries are worth looking through the past for.
+const PRUNE_AFTER: u64 = 10_000;
+
+/// So long after the last time, any entry is.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// And after this, age alone.
+const PRUNE_AT_LAST: Duration = Duration::from_secs(86_400);
+
 /// An answer of the writer, by the number of the entry.
 pub type Settled = (u64, Result<Reply, Trouble>);
 
@@ -45,6 +54,9 @@ pub struct Books {
     next: u64,
     /// Since when the store is in trouble.
     trouble_at: Option<BootTime>,
+    /// Entries sent since the past was last looked through, and when that was.
+    sent: u64,
+    pruned_at: Option<BootTime>,
 }
 
 /// An entry on its way to the disk.
@@ -89,7 +101,16 @@ impl Books {
     /// Books of a home that have not been opened.
     #[must_use]
     pub fn new(home: Home, tell: UnboundedSender<Settled>) -> Books {
-        Books { home, writer: None, tell, pending: BTreeMap::new(), next: 1, trouble_at: None }
+        Books {
+            home,
+            writer: None,
+            tell,
+            pending: BTreeMap::new(),
+            next: 1,
+            trouble_at: None,
+            sent: 0,
+            pruned_at: None,
+        }
     }
 
     /// True once something had to be remembered.
@@ -125,6 +146,7 @@ impl Books {
     }
 
     fn send(&mut self, write: Write, pending: Pending) {
+        self.sent += 1;
         let number = self.next;
         self.next += 1;
         self.pending.insert(number, pending);
@@ -254,11 +276,22 @@ impl Books {
         self.send(write, Pending { object, entry: Entry::Reopen { cause }, asker: Some((asker, said)) });
     }
 
+    /// True when there may be something to forget: a lot was written, or some time ago; or a day has gone by. Looking
+    /// through everything costs something, and a home in which nothing happens pays nothing.
+    #[must_use]
+    pub fn is_to_be_pruned(&self, now: BootTime) -> bool {
+        let Some(last) = self.pruned_at else { return self.sent > 0 };
+        let is_past = |span| last.after(span) <= now;
+        self.sent >= PRUNE_AFTER || (self.sent > 0 && is_past(PRUNE_EVERY)) || is_past(PRUNE_AT_LAST)
+    }
+
     /// Has what is too old or too much removed, one slice of it.
-    pub fn prune(&mut self, retention: Retention) {
+    pub fn prune(&mut self, retention: Retention, now: BootTime) {
         let is_asked = self.pending.values().any(|pending| matches!(pending.entry, Entry::Prune));
         if let (Ok(object), true) = (ObjectRef::new("store", "0"), self.is_open() && !is_asked) {
+            self.pruned_at = Some(now);
             self.send(Write::Prune(Box::new(retention)), Pending { object, entry: Entry::Prune, asker: None });
+            self.sent = 0;
         }
     }
 

@@ -58,7 +58,9 @@ impl Core {
 
     /// Looks at what may have changed unnoticed: processes that no pidfd watches, and instances without one.
     pub(super) fn relist(&mut self) {
-        self.prune(None);
+        if self.books.is_to_be_pruned(crate::observe::clock::boot()) {
+            self.prune(None);
+        }
         if self.schedules.forget_if_zones_changed() {
             tracing::info!("zone data has changed, so due times are worked out anew");
             self.follow_runs();

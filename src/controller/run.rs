@@ -240,8 +240,9 @@ impl Ears {
                 self.alarm.clear();
             }
             Some(answer) = self.settled.recv() => {
-                life.core.settled(answer);
-                while let Ok(answer) = self.settled.try_recv() { life.core.settled(answer); }
+                let mut is_urgent = life.core.settled(answer);
+                while let Ok(answer) = self.settled.try_recv() { is_urgent |= life.core.settled(answer); }
+                return is_urgent;
             }
             Some(request) = self.asked.recv() => life.answer(request),
             Some(note) = self.notes.recv() => life.note(note),

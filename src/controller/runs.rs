@@ -180,8 +180,8 @@ impl Core {
         }
     }
 
-    /// Takes in an answer of the store.
-    pub fn settled(&mut self, settled: Settled) {
+    /// Takes in an answer of the store. True when something has to be decided.
+    pub fn settled(&mut self, settled: Settled) -> bool {
         let now = self.clock.now();
         self.is_news = true;
         match self.books.settled(&mut self.observed.ledger, settled, &now) {
@@ -202,9 +202,11 @@ impl Core {
                 if next.is_some() {
                     self.prune(next);
                 }
+                return false;
             }
             Some(News::Facts) | None => {}
         }
+        true
     }
 
     /// Has the store forget what is too old or too much; together with the relist, so that nothing wakes up for it.
@@ -231,7 +233,7 @@ impl Core {
                 retention.overrides.insert(id.clone(), keep);
             }
         }
-        self.books.prune(retention);
+        self.books.prune(retention, now.boot);
     }
 
     /// Removes what runs printed that are remembered no more.
