@@ -30,7 +30,7 @@ use runs::truth::Rule;
 use setpoint::engine::Mutant;
 
 /// Lives of one run.
-const LIVES: u64 = 4000;
+const LIVES: u64 = 1000;
 /// Lives in which a mutant has to die.
 const MUTANT_LIVES: u64 = 2000;
 /// Deaths of a mutant that are looked at.

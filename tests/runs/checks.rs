@@ -103,7 +103,7 @@ impl World {
         {
             return Some((Rule::Quiet, String::new()));
         }
-        self.crowd_fault(id, &root, rule)
+        self.crowd_fault(id, &root, rule, is_begun)
             .or_else(|| step.and_then(|step| self.step_fault(id, &root, &step, rule)))
             .or_else(|| self.retry_fault(id, rule))
             .or_else(|| if is_begun { None } else { self.need_fault(object) })
@@ -123,7 +123,7 @@ impl World {
             || self.store.of(object).any(is_over)
     }
 
-    fn crowd_fault(&self, id: &InstanceId, root: &Cause, rule: &RunRule) -> Option<(Rule, String)> {
+    fn crowd_fault(&self, id: &InstanceId, root: &Cause, rule: &RunRule, is_begun: bool) -> Option<(Rule, String)> {
         let procs = self.procs.iter().map(|proc| &proc.id).chain(self.spawns.iter().map(|(_, id, _)| id));
         let of_run: Vec<&InstanceId> = procs.filter(|other| self.rule(&other.object).is_some()).collect();
         let mut roots: Vec<Cause> =
@@ -135,7 +135,8 @@ impl World {
             Overlap::Skip | Overlap::Queue(_) | Overlap::Replace => 1,
             Overlap::Allow(at_once) => at_once as usize,
         };
-        if roots.len() >= at_once {
+        // What has begun keeps its place, also when an edit has left room for fewer since.
+        if !is_begun && roots.len() >= at_once {
             return Some((Rule::Overlap, format!("beside {roots:?}")));
         }
         let limit = order::settings(&self.desired).and_then(|settings| settings.max_runs).unwrap_or(8) as usize;
