@@ -269,9 +269,9 @@ impl Books {
     }
 
     /// Remembers that somebody wants another go at a run that is over.
-    pub fn reopen(&mut self, id: &InstanceId, by: &Arc<str>, asker: Asker) {
+    pub fn reopen(&mut self, id: &InstanceId, by: &Arc<str>, at: Timestamp, asker: Asker) {
         let (object, cause) = (id.object.clone(), id.cause.clone());
-        let write = Write::Reopen { object: object.clone(), cause: cause.clone(), by: by.clone() };
+        let write = Write::Reopen { object: object.clone(), cause: cause.clone(), by: by.clone(), at };
         let said = serde_json::json!({ "object": object.as_str(), "run": cause.to_string() });
         self.send(write, Pending { object, entry: Entry::Reopen { cause }, asker: Some((asker, said)) });
     }

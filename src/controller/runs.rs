@@ -252,7 +252,7 @@ impl Core {
             Ok(()) => match wish {
                 Wish::Start { object, params } => self.begin(object, params, by, asker),
                 Wish::Cancel(id) => self.books.cancel(&id, &by.into(), asker),
-                Wish::Retry(id) => self.books.reopen(&id, &by.into(), asker),
+                Wish::Retry(id) => self.books.reopen(&id, &by.into(), self.clock.now().wall, asker),
             },
         }
     }

@@ -13,7 +13,7 @@ use super::columns::{cut, cut_text, millis, nanos, written};
 use super::rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, RunRow, TickRow};
 use super::write::{Finish, Reply, ResultSource, Write};
 use super::{DATA_MAX, Durable, RESULT_MAX, ROWS_MAX, TEXT_MAX, Trouble, columns, prune, schema, statements};
-use crate::engine::{Cause, ObjectRef};
+use crate::engine::{Cause, ObjectRef, Timestamp};
 
 /// The largest type or subject of an event, in bytes; the rest is cut.
 const WORD_MAX: usize = 256;
@@ -84,7 +84,7 @@ impl Sqlite {
                 let changed = self.execute(statements::CANCEL_RUN, params![by, object.as_str(), cause.to_string()])?;
                 self.changed(changed, &object, &cause)
             }
-            Write::Reopen { object, cause, by } => self.reopen(&object, &cause, &by),
+            Write::Reopen { object, cause, by, at } => self.reopen(&object, &cause, &by, at),
             Write::Events { events, kept } => self.events(&events, kept),
             Write::Prune(retention) => prune::slice(self, &retention).map(Reply::Pruned),
         }
@@ -99,9 +99,9 @@ impl Sqlite {
         statement.query_row(params![object.as_str(), cause.to_string()], columns::run).optional()
     }
 
-    fn reopen(&self, object: &ObjectRef, cause: &Cause, by: &str) -> rusqlite::Result<Reply> {
+    fn reopen(&self, object: &ObjectRef, cause: &Cause, by: &str, at: Timestamp) -> rusqlite::Result<Reply> {
         let (by, name) = (cut(by, WORD_MAX), cause.to_string());
-        let changed = self.execute(statements::REOPEN_RUN, params![by, object.as_str(), name])?;
+        let changed = self.execute(statements::REOPEN_RUN, params![by, object.as_str(), name, millis(at)])?;
         if changed > 0 {
             self.execute(statements::REOPEN_STEPS, params![by, object.as_str(), name])?;
         }

@@ -21,7 +21,8 @@ update runs set cancelled_by = $1 where object = $2 and cause = $3 and state = '
 
 pub(super) const REOPEN_RUN: &str = "
 update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
-    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts
+    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts,
+    due_ms = $4
 where object = $2 and cause = $3 and state = 'final'";
 
 pub(super) const REOPEN_STEPS: &str = "
@@ -113,7 +114,7 @@ pub(super) const CURSORS: &str = "select * from cursors order by object";
 pub(super) const LAST_FINALS: &str = "
 select * from runs where state = 'final' and parent is null and (object, cause) in (
     select object, cause from (
-        select object, cause, row_number() over (partition by object, origin order by created_ms desc, cause desc)
+        select object, cause, row_number() over (partition by object, origin order by generation desc, created_ms desc, cause desc)
             as rank
         from runs where state = 'final' and parent is null
     ) as ranked where rank = 1)

@@ -60,6 +60,8 @@ pub enum Write {
         cause: Cause,
         /// Who asks.
         by: Arc<str>,
+        /// When: it is due anew from then on, and its timeout counts from there.
+        at: Timestamp,
     },
     /// Things that happened. They are for people: in trouble they are dropped and counted.
     Events {

@@ -108,7 +108,7 @@ fn a_run_nobody_knows_is_said_to_be_unknown() {
     assert_eq!(writer.ask(Write::Attempt(attempt("job/migrate", "9", 1))), Ok(Reply::Unknown));
     let cancel = Write::Cancel { object: object.clone(), cause: cause.clone(), by: Arc::clone(&by) };
     assert_eq!(writer.ask(cancel), Ok(Reply::Unknown));
-    assert_eq!(writer.ask(Write::Reopen { object, cause, by }), Ok(Reply::Unknown));
+    assert_eq!(writer.ask(Write::Reopen { object, cause, by, at: at(9) }), Ok(Reply::Unknown));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn the_first_who_cancels_stands() {
 fn a_reopened_run_forgives_its_attempts_and_takes_its_failed_steps_with_it() {
     let (world, name) = (World::new(), "workflow/release");
     let writer = world.writer();
-    let reopen = || Write::Reopen { object: object(name), cause: cause("1"), by: Arc::from("ann") };
+    let reopen = || Write::Reopen { object: object(name), cause: cause("1"), by: Arc::from("ann"), at: at(9) };
     done(&writer, fire(run(name, "1", 0)));
     assert!(matches!(writer.ask(reopen()), Ok(Reply::Already(Some(_)))), "it is open");
     for (parent, id, outcome) in [("1", "build", "ok"), ("1", "test", "failed"), ("1.test", "unit", "failed")] {

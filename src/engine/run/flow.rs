@@ -52,10 +52,11 @@ pub(super) fn decide(
         return push(runs, decision, draft);
     }
     let ending = ending.or_else(|| steps.late(draft).then_some(Ending::TimedOut));
-    if ending.is_none() && !super::order::is_begun(runs.case, cause, run) {
-        if let Some(reason) = may_start(runs, cause, run, draft) {
-            return draft.push(facts, wait(id, reason));
-        }
+    if ending.is_none()
+        && !super::order::is_begun(runs.case, cause, run)
+        && let Some(reason) = may_start(runs, cause, run, draft)
+    {
+        return draft.push(facts, wait(id, reason));
     }
     let is_known = |id: &InstanceId| flow.steps.iter().any(|step| steps.is_of(step, id));
     let left = left::decide(runs, (cause, run), is_known, ending.as_ref(), draft);
