@@ -248,7 +248,7 @@ impl World {
         let late = tick.nominal.after(times.offset).after(LATE);
         let until = now.before(times.offset).before(LATE);
         let ahead = times.schedule.ticks(tick.nominal, until, cursor.since, &times.zone).take(CATCH_UP_MAX + 1);
-        if late < now && ahead.count() >= CATCH_UP_MAX + 1 {
+        if late < now && ahead.count() > CATCH_UP_MAX {
             return Some((Rule::CatchUp, "a hundred are due since".into()));
         }
         let open = self.store.of(&id.object).filter(|(_, row)| row.origin.is_some() && row.end.is_none()).count();
