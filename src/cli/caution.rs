@@ -4,7 +4,7 @@
 //! In: specs, and the machine as far as control groups and zones go. Out: warnings. Not here: errors (`load`).
 //! The surprise: a value is judged by the name of its variable, and is itself never repeated.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Global;
 use crate::controller::run::pid_of;
@@ -63,18 +63,24 @@ pub fn add(global: &Global, loaded: &mut Loaded) {
     }
 }
 
-/// The variables whose literal values look like secrets, each with the way out.
+/// The variables and headers whose literal values look like secrets, each with the way out.
 fn secrets(spec: &Value) -> Vec<(String, String)> {
-    let empty = Map::new();
-    let env = spec.get("env").and_then(Value::as_object).unwrap_or(&empty);
-    let found = env.iter().filter(|(name, value)| value.as_str().is_some_and(|text| is_secret(name, text)));
+    let mut found = Vec::new();
+    for (field, place) in [("env", "/env"), ("http.headers", "/http/headers"), ("mcp.headers", "/mcp/headers")] {
+        for (name, value) in spec.pointer(place).and_then(Value::as_object).into_iter().flatten() {
+            let is_header = field != "env";
+            let spoken = if is_header { name.replace('-', "_") } else { name.clone() };
+            let is_proof = is_header && matches!(&*spoken.to_ascii_lowercase(), "authorization" | "cookie");
+            if !value.as_str().is_some_and(|text| is_proof || is_secret(&spoken, text)) {
+                continue;
+            }
+            let file = spoken.to_ascii_lowercase();
+            let text = format!("{field}.{name} looks like a secret, and a literal value is stored and shown");
+            let help = format!("write where it is: {name}: {{ fromFile: secrets/{file} }}; also fromEnv, fromCommand");
+            found.push((text, help));
+        }
+    }
     found
-        .map(|(name, _)| {
-            let text = format!("env.{name} looks like a secret, and a literal value is stored and shown");
-            let file = name.to_ascii_lowercase();
-            (text, format!("write where it is: {name}: {{ fromFile: secrets/{file} }}; also fromEnv, fromCommand"))
-        })
-        .collect()
 }
 
 fn is_secret(name: &str, value: &str) -> bool {

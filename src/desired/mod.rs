@@ -10,6 +10,7 @@ pub mod change;
 pub mod draft;
 pub mod edit;
 pub mod fields;
+pub mod form;
 pub mod generation;
 pub mod history;
 pub mod known;

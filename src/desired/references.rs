@@ -67,6 +67,12 @@ fn at(link: &Link, fault: Fault) -> Problem {
     };
     let mut problem = place.clone();
     (problem.message, problem.label, problem.help) = (fault.message, label, fault.help);
+    // A field that is missing has no place of its own, and is the one to fill in.
+    if !fault.below.is_empty() {
+        let above = link.path.split_last().map_or(&[][..], |(_, above)| above);
+        problem.field = [above, &fault.below].concat().join(".");
+    }
+    problem.meant = fault.meant;
     problem
 }
 

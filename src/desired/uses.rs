@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::known::Known;
 use crate::engine::ObjectRef;
 use crate::engine::expand::Kind;
-use crate::engine::run::{Arises, OnQuiet, Params, Part, Target, TimesRule};
+use crate::engine::run::{Arises, Builtin, OnQuiet, Params, Part, Target, TimesRule};
 use crate::engine::schedule::{Quiet, quiet_until};
 use crate::engine::time::Timestamp;
 use crate::kind::shown;
@@ -102,7 +102,8 @@ fn nowhere(known: &Known<'_>, id: &ObjectRef, target: &Target) -> Fault {
     let alike = known.alike(name, KINDS_USED);
     // One who wrote a kind is told one.
     let spoken = |id: &&ObjectRef| if kinds.len() == 1 { id.to_string() } else { id.name().to_owned() };
-    let meant = alike.iter().map(spoken).collect();
+    let builtin = similar(name, Builtin::ALL.iter().map(|builtin| builtin.name()));
+    let meant = alike.iter().map(spoken).chain(builtin.map(str::to_owned)).collect();
     Fault { message: format!("{id} uses {}, {why}", shown(written)), meant, help, ..Fault::default() }
 }
 

@@ -190,10 +190,14 @@ fn by_type(subject: &Subject<'_>, error: &FieldError) -> Problem {
     let message = format!("{} {}", quote(&dotted(&error.path)), error.what);
     match (error.part, locate(subject, &error.path).0) {
         (Part::Name, Some(entry)) => {
-            subject.source.problem(entry.key_at.clone(), message, String::new(), error.help.clone())
+            let problem = subject.source.problem(entry.key_at.clone(), message, String::new(), error.help.clone());
+            problem.of_field(dotted(&error.path))
         }
         (Part::Name, None) | (Part::Value, _) => match column(subject, error) {
-            Some(at) => subject.source.problem(at, message, String::new(), error.help.clone()),
+            Some(at) => {
+                let problem = subject.source.problem(at, message, String::new(), error.help.clone());
+                problem.of_field(dotted(&error.path))
+            }
             None => at_value(subject, &error.path, message, String::new(), error.help.clone()),
         },
     }
@@ -270,7 +274,7 @@ pub(super) fn at_value(
         (Some(entry), _) => entry.key_at.clone(),
         (None, _) => subject.head.clone(),
     };
-    subject.source.problem(at, message, label, help)
+    subject.source.problem(at, message, label, help).of_field(dotted(path))
 }
 
 fn words(subject: &Subject<'_>, path: &[String], node: &Value, error: &ValidationError<'_>) -> Vec<Problem> {
@@ -301,6 +305,7 @@ fn unknown(subject: &Subject<'_>, path: &[String], name: &str, node: &Value) -> 
     let advice =
         if path.is_empty() { foreign::field(subject.def.kind, name, &[&known[..], later].concat()) } else { None };
     let inner = path.last().and_then(|parent| foreign::inner(parent, name));
+    let mut meant = None;
     let label = match (advice, inner) {
         _ if path.is_empty() && later.contains(&name) => {
             message = format!("{} is not supported by this version yet", quote(name));
@@ -311,20 +316,26 @@ fn unknown(subject: &Subject<'_>, path: &[String], name: &str, node: &Value) -> 
             help = "remove it for now".to_owned();
             format!("this is `{here}`, which is not supported by this version yet")
         }
-        (Some(Advice::Use(here)), _) | (None, Some(here)) => format!("write `{here}`"),
+        (Some(Advice::Use(here)), _) | (None, Some(here)) => {
+            meant = Some(here);
+            format!("write `{here}`")
+        }
         (Some(Advice::Say(why)), _) => {
             help = why.to_owned();
             String::new()
         }
         (None, None) => match foreign::similar(name, known.iter().chain(later).copied()) {
-            Some(meant) => format!("did you mean `{meant}`?"),
+            Some(similar) => {
+                meant = Some(similar);
+                format!("did you mean `{similar}`?")
+            }
             None => {
                 help = format!("there are {}; {help}", known.join(", "));
                 String::new()
             }
         },
     };
-    subject.source.problem(at, message, label, help)
+    subject.source.problem(at, message, label, help).of_field(dotted(&whole)).meaning(meant)
 }
 
 fn missing(subject: &Subject<'_>, path: &[String], property: &Value, node: &Value) -> Option<Problem> {
@@ -345,7 +356,8 @@ fn missing(subject: &Subject<'_>, path: &[String], property: &Value, node: &Valu
         None => format!("more: setpoint explain {}.{name}", subject.def.lower),
     };
     let within = if path.is_empty() { subject.title.clone() } else { format!("`{}`", dotted(path)) };
-    Some(at_value(subject, path, format!("{within} has no `{name}`"), String::new(), help))
+    let whole: Vec<String> = path.iter().cloned().chain([name.to_owned()]).collect();
+    Some(at_value(subject, path, format!("{within} has no `{name}`"), String::new(), help).of_field(dotted(&whole)))
 }
 
 fn choice(subject: &Subject<'_>, path: &[String], options: &Value, found: &Value) -> Problem {
@@ -358,7 +370,7 @@ fn choice(subject: &Subject<'_>, path: &[String], options: &Value, found: &Value
     let meant = foreign::choice(field, &word).or_else(|| foreign::similar(&word, options.iter().copied()));
     let label = meant.map(|meant| format!("did you mean `{meant}`?")).unwrap_or_default();
     let message = format!("`{}` is {}", dotted(path), found_words(found));
-    at_value(subject, path, message, label, format!("write one of: {}", options.join(", ")))
+    at_value(subject, path, message, label, format!("write one of: {}", options.join(", "))).meaning(meant)
 }
 
 /// A value of the wrong type or out of range.

@@ -265,7 +265,7 @@ fn name_of<'a>(
             }
             None => (format!("this {} has no `name`", def.kind), "add one, as in `name: web`".to_owned()),
         };
-        findings.push(around.problem(head, message, "", &help));
+        findings.push(around.problem(head, message, "", &help).of_field("name"));
         return None;
     };
     let word = scalar(&entry.value);
@@ -277,7 +277,7 @@ fn name_of<'a>(
         Some(word) => format!("{} cannot be a name", quote(word)),
         None => "`name` is empty or not text".to_owned(),
     };
-    findings.push(around.problem(at, message, "", rule));
+    findings.push(around.problem(at, message, "", rule).of_field("name"));
     None
 }
 

@@ -53,6 +53,10 @@ pub struct Problem {
     pub label: String,
     /// How to fix it; may be empty.
     pub help: String,
+    /// The field, as in `backoff.from`; empty when it is about no single one.
+    pub field: String,
+    /// What was probably meant.
+    pub meant: Vec<String>,
     snippet: Option<Cut>,
 }
 
@@ -64,6 +68,18 @@ struct Cut {
 }
 
 impl Problem {
+    /// The same, of this field.
+    #[must_use]
+    pub fn of_field(self, field: impl Into<String>) -> Problem {
+        Problem { field: field.into(), ..self }
+    }
+
+    /// The same, with what was probably meant.
+    #[must_use]
+    pub fn meaning<'a>(self, meant: impl IntoIterator<Item = &'a str>) -> Problem {
+        Problem { meant: meant.into_iter().map(str::to_owned).collect(), ..self }
+    }
+
     /// A problem of a file as a whole.
     #[must_use]
     pub fn of_file(file: &Arc<str>, message: impl Into<String>, help: impl Into<String>) -> Problem {
@@ -72,6 +88,8 @@ impl Problem {
             message: message.into(),
             label: String::new(),
             help: help.into(),
+            field: String::new(),
+            meant: Vec::new(),
             snippet: None,
         }
     }
@@ -227,7 +245,8 @@ impl<'a> Source<'a> {
             end += 1;
         }
         let snippet = cut(line, begin..end);
-        Problem { place: self.place(at), message, label, help, snippet: Some(snippet) }
+        let (place, field, meant) = (self.place(at), String::new(), Vec::new());
+        Problem { place, message, label, help, field, meant, snippet: Some(snippet) }
     }
 }
 

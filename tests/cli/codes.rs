@@ -255,8 +255,8 @@ fn code_3_for_what_is_not_there() {
         !   help: did you mean `service/web`?
         = 3
         $ setpoint get job/web
-        ! error: there is no kind `job`
-        !   help: there are: service
+        ! error: there is no `job/web`
+        !   help: did you mean `service/web`?
         = 3
         $ setpoint delete service
         ! error: there is no `service`, and it is a kind
@@ -318,7 +318,7 @@ fn code_3_for_what_is_not_there() {
         = 3
         $ setpoint explain nothing
         ! error: there is no kind `nothing`.
-        !   help: there are: service
+        !   help: there are: capability, cronjob, job, quiethours, service, settings, workflow
         = 3
         $ setpoint explain service.nothing
         ! error: `service` has no field `nothing`.
@@ -326,7 +326,7 @@ fn code_3_for_what_is_not_there() {
         = 3
         $ setpoint schema nothing
         ! error: there is no kind `nothing`.
-        !   help: there are: service
+        !   help: there are: capability, cronjob, job, quiethours, service, settings, workflow
         = 3
     "#]]
     .assert_eq(&transcript(&world, &lines));

@@ -80,10 +80,10 @@ fn a_need_leads_somewhere_and_never_back() {
         = 2
         $ printf 'kind: Service\nname: db\nrun: sleep 1\nneeds: [{name: web, until: started}]\n' > manifests/db.yaml; setpoint validate -f manifests
         ! error: service/db needs itself: service/db -> service/web -> service/db
-        !  --> manifests/db.yaml:4:1
+        !  --> manifests/db.yaml:4:10
         !   |
         ! 4 | needs: [{name: web, until: started}]
-        !   | ^^^^^
+        !   |          ^^^^
         !   |
         !   = help: remove one of these needs: none of them could ever start
         !
@@ -101,16 +101,16 @@ fn a_need_leads_somewhere_and_never_back() {
         ! 1 error in 1 of 1 file.
         = 2
         $ printf 'kind: Service\nname: x\nrun: sleep 1\nneeds: [job/y, a b, db, db]\n' | setpoint validate -f -
-        ! error: `needs[0]` is of a kind that cannot be needed
-        !  --> <stdin>:4:9
+        ! error: `needs[1]` is no name of an object
+        !  --> <stdin>:4:16
         !   |
         ! 4 | needs: [job/y, a b, db, db]
-        !   |         ^^^^^
+        !   |                ^^^
         !   |
         !   = help: name a Service: needs: [db]
         !
-        ! error: `needs[1]` is no name of an object
-        !  --> <stdin>:4:16
+        ! error: `needs[3]` is needed twice
+        !  --> <stdin>:4:25
         !   |
         ! 4 | needs: [job/y, a b, db, db]
         = 2

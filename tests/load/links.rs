@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use expect_test::{Expect, expect};
-use setpoint::desired::{Proposal, Stored, references};
+use serde_json::json;
+use setpoint::desired::{Proposal, Stored, form, references};
 use setpoint::load::{Form, LoadContext, load_text};
 
 /// Everything that is wrong with a file, as a person reads it.
@@ -326,5 +327,66 @@ fn needs_go_to_services_and_jobs_without_a_circle() {
           = help: name a Service or a Job: needs: [db, job/migrate]
 
         1 error in 1 of 1 file."#]],
+    );
+}
+
+#[test]
+fn a_form_is_told_field_by_field() {
+    let context = LoadContext { folder: PathBuf::from("/srv") };
+    let check = |object: serde_json::Value, expected: Expect| {
+        let said = form::check(&Stored::empty(), &object, &context).map(|one| one.spec.clone());
+        let said = said.map_err(|refused| serde_json::to_value(refused).expect("json"));
+        expected.assert_eq(&format!("{:#}", said.unwrap_or_else(|refused| refused)));
+    };
+    check(
+        json!({ "kind": "CronJob", "name": "a", "schedule": "0 3 * * *", "use": "noop" }),
+        expect![[r#"
+        {
+          "schedule": "0 3 * * *",
+          "use": "noop"
+        }"#]],
+    );
+    check(
+        json!({ "kind": "CronJob", "name": "a b", "schedule": "0 25 * * *", "use": "noop", "jitter_seconds": -1, "tiemout": "1h" }),
+        expect![[r#"
+            {
+              "error": "`jitter_seconds` is the number -1, but it must be a non-negative integer: seconds; for example: jitter_seconds: 90",
+              "errors_by_field": {
+                "jitter_seconds": "`jitter_seconds` is the number -1, but it must be a non-negative integer: seconds; for example: jitter_seconds: 90",
+                "name": "`a b` cannot be a name; a name starts with a letter or digit and has 1 to 64 letters, digits, `-` or `_`",
+                "schedule": "`schedule` is wrong in its hour: `25` is not within 0 to 23; write 0 to 23; midnight is 0",
+                "tiemout": "unknown field `tiemout` in CronJob; did you mean `timeout`?; more: setpoint explain cronjob"
+              },
+              "success": false,
+              "suggestions": [
+                "timeout"
+              ]
+            }"#]],
+    );
+    check(
+        json!({ "kind": "CronJob", "name": "a", "every": "5m", "use": "nop", "with": { "x": 1 } }),
+        expect![[r#"
+            {
+              "error": "cronjob/a uses `nop`, which is neither in these files nor applied; did you mean `noop`?; add its manifest, apply it first, or correct the name",
+              "errors_by_field": {
+                "use": "cronjob/a uses `nop`, which is neither in these files nor applied; did you mean `noop`?; add its manifest, apply it first, or correct the name"
+              },
+              "success": false,
+              "suggestions": [
+                "noop"
+              ]
+            }"#]],
+    );
+    check(
+        json!({ "kind": "CronJob", "name": "a", "every": "5m", "use": "noop", "with": { "x": 1 } }),
+        expect![[r#"
+        {
+          "error": "cronjob/a uses noop, which is built in: `with.x` is not known: it takes no parameters; remove it",
+          "errors_by_field": {
+            "with.x": "cronjob/a uses noop, which is built in: `with.x` is not known: it takes no parameters; remove it"
+          },
+          "success": false,
+          "suggestions": []
+        }"#]],
     );
 }
