@@ -13,6 +13,8 @@ mod names;
 mod needs;
 #[path = "hostile/processes.rs"]
 mod processes;
+#[path = "cli/runs.rs"]
+mod runs;
 #[path = "cli/sets.rs"]
 mod sets;
 #[path = "cli/shapes.rs"]

@@ -71,6 +71,8 @@ pub(super) struct Manifests {
 pub enum Until {
     /// Services are ready.
     Ready,
+    /// Services are ready, and jobs are over; ends with 1 when one of these failed.
+    Done,
 }
 
 /// Who executes a new generation.
@@ -143,7 +145,17 @@ pub fn run(global: &Global, args: Args) -> Outcome {
             super::get::print_table(global, &changes.named())?;
             Ok(code)
         }
-        Some(Until::Ready) | None => Ok(code),
+        Some(Until::Done) if code == exit::OK => {
+            let (jobs, others): (Vec<ObjectRef>, Vec<ObjectRef>) =
+                changes.named().into_iter().partition(|object| object.kind() == "job");
+            let code = match super::wait::ready(global, &home, &others, args.timeout.0)? {
+                exit::OK => super::wait::until(global, &home, &jobs, super::wait::Goal::Done, args.timeout.0)?,
+                code => code,
+            };
+            super::get::print_table(global, &changes.named())?;
+            Ok(code)
+        }
+        Some(Until::Ready | Until::Done) | None => Ok(code),
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::facts::{self, Facts};
 use super::run::one;
 use super::{Failure, Global, Outcome, exit, logs, order};
-use crate::engine::InstanceId;
 use crate::engine::run::Outcome as How;
+use crate::engine::{InstanceId, ObjectRef};
 use crate::kind::units;
 
 /// How many runs are looked through for one that failed.
@@ -104,6 +104,15 @@ fn named(facts: &Facts, words: &[String]) -> Result<Option<InstanceId>, Failure>
     }
 }
 
+/// A service is kept up, and has no runs.
+fn refuse_service(object: &ObjectRef, verb: &str) -> Result<(), Failure> {
+    if object.kind() != "service" {
+        return Ok(());
+    }
+    let text = format!("{object} is a service: it has no runs\n  help: setpoint {verb} {object}");
+    Err(Failure::new(exit::USAGE, text))
+}
+
 /// The one run under way that is meant.
 fn open_run(facts: &Facts, words: &[String]) -> Result<InstanceId, Failure> {
     if let Some(id) = named(facts, words)? {
@@ -116,10 +125,7 @@ fn open_run(facts: &Facts, words: &[String]) -> Result<InstanceId, Failure> {
         };
     }
     let object = one(facts, words)?;
-    if facts.rule(&object).is_none() && object.kind() == "service" {
-        let text = format!("{object} is a service: it has no runs\n  help: setpoint pause {object} keeps it down");
-        return Err(Failure::new(exit::USAGE, text));
-    }
+    refuse_service(&object, "pause")?;
     let causes: Vec<_> =
         facts.observed.ledger.books.get(&object).map(|book| book.runs.keys().cloned().collect()).unwrap_or_default();
     match causes.as_slice() {
@@ -148,6 +154,7 @@ fn failed_run(facts: &Facts, words: &[String]) -> Result<InstanceId, Failure> {
         };
     }
     let object = one(facts, words)?;
+    refuse_service(&object, "restart")?;
     let rows = facts.past.newest(&object, LOOKED_MAX);
     let is_bad = |outcome: &str| order::code(How::of_word(outcome)) != exit::OK;
     match rows.into_iter().find(|row| row.end.as_ref().is_some_and(|end| is_bad(&end.outcome))) {

@@ -452,8 +452,20 @@ fn words(home: &Home, status: &Value) -> String {
     let problems = status.get("problems").and_then(Value::as_array);
     let problems: String =
         problems.into_iter().flatten().filter_map(Value::as_str).map(|p| format!("  ! {p}\n")).collect();
+    let count = |key: &str| status.pointer(&format!("/runs/{key}")).and_then(Value::as_u64).unwrap_or(0);
+    let (at_work, waiting) = (count("at_work"), count("waiting"));
+    let mut runs = String::new();
+    if at_work + waiting > 0 {
+        runs = format!("runs         {at_work} at work, {waiting} waiting\n");
+    }
+    let line = |key: &str, label: &str| match status.get(key).and_then(Value::as_str) {
+        Some(said) => format!("{label:<12} {said}\n"),
+        None => String::new(),
+    };
+    let frozen = line("frozen", "frozen by");
+    let trouble = line("store_trouble", "store");
     format!(
-        "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\n{follows}generation   {}\ninstances    {}\n{problems}",
+        "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\n{follows}generation   {}\ninstances    {}\n{runs}{frozen}{trouble}{problems}",
         text("pid"),
         text("version"),
         home.root().display(),

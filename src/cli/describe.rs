@@ -25,6 +25,9 @@ pub struct Args {
     /// KIND/NAME, KIND NAME or a unique NAME
     #[arg(required = true, value_name = "OBJECT")]
     objects: Vec<String>,
+    /// What became of a due time of a CronJob: 2026-11-21T03:00 on its clock, or an RFC 3339 moment
+    #[arg(long, value_name = "WHEN")]
+    at: Option<String>,
 }
 
 /// Runs the verb.
@@ -34,6 +37,11 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Outcome {
     let (home, facts) = facts::read(global)?;
     let objects = facts.named(&args.objects)?;
+    if let Some(at) = &args.at {
+        let texts: Vec<String> =
+            objects.iter().map(|object| timetable::at(&facts, object, at)).collect::<Result<_, _>>()?;
+        return super::print(&texts.concat()).map(|()| exit::OK);
+    }
     if matches!(global.output, Format::Json | Format::Yaml) {
         let items: Vec<_> = objects.iter().map(|object| facts.to_json(object)).collect();
         super::print(&super::apply::value_text(global, &serde_json::json!({ "items": items })))?;

@@ -407,7 +407,9 @@ impl Facts {
 fn weight(decision: &Decision) -> (u8, State) {
     let state = decision.state();
     let is_in_the_way = matches!(state, State::Held | State::NeedsConsent);
-    (u8::from(state != State::Scheduled) + u8::from(is_in_the_way), state)
+    // The end of a run is being written down; what comes next says more.
+    let is_over = matches!(decision.action, Some(Action::Finish(_)));
+    (u8::from(state != State::Scheduled && !is_over) + u8::from(is_in_the_way), state)
 }
 
 /// How long ago a moment was, in one unit: `42s`, `3m`, `5h`, `12d`.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::facts;
-use super::past::is_failure;
 use super::{Failure, Global, Outcome, controller, exit, timetable};
+use crate::controller::report::is_failure;
 use crate::engine::run::Outcome as How;
 use crate::engine::{InstanceId, State};
 use crate::home::Home;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Once;
 use std::time::Duration;
 
+use crate::controller::report::is_failure;
 use crate::controller::{remember, schedules::Schedules};
 use crate::engine::desired::Spec;
 use crate::engine::run::{Arises, Ledger, Outcome, Part, RunRule, Times};
@@ -126,15 +127,6 @@ fn complain(trouble: &Trouble) {
     SAID.call_once(|| super::complain(&format!("warning: what is remembered of runs cannot be read: {trouble}")));
 }
 
-/// True when somebody has to look into it.
-#[must_use]
-pub fn is_failure(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Failed | Outcome::Timeout | Outcome::Killed | Outcome::Lost | Outcome::Unknown => true,
-        Outcome::Ok | Outcome::Cancelled | Outcome::Denied | Outcome::Skipped => false,
-    }
-}
-
 /// What an object runs to completion, if anything.
 #[must_use]
 pub fn rule_of(object: &Object) -> Option<&RunRule> {
@@ -164,7 +156,11 @@ pub fn passive(object: &Object) -> Option<&'static str> {
 /// How long a run took, as far as that is known.
 #[must_use]
 pub fn took(row: &RunRow) -> Option<Duration> {
-    Some(row.started?.until(row.end.as_ref()?.ended))
+    let end = row.end.as_ref()?;
+    // A workflow has no process of its own; it takes as long as its steps, from when it was asked for.
+    let is_flow = row.attempts == 0 && matches!(Outcome::of_word(&end.outcome), Outcome::Ok | Outcome::Failed);
+    let began = row.started.or(is_flow.then_some(row.created))?;
+    Some(began.until(end.ended))
 }
 
 /// The due times of an object, once they are known.

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::facts::{Facts, age, age_of};
 use super::get::trimmed;
-use super::past::{self, is_failure};
-use super::plain;
-use crate::controller::report::rfc3339;
+use super::past;
+use super::{Failure, exit, plain};
+use crate::controller::report::{is_failure, rfc3339};
 use crate::engine::plan::Decision;
 use crate::engine::run::{Arises, Missed, Next, OnQuiet, Outcome, Overlap, RunRule, Times, TimesRule, ticks};
 use crate::engine::time::Span;
@@ -115,7 +115,7 @@ pub fn span_words(span: Duration) -> String {
 #[must_use]
 pub fn upcoming(at: Timestamp, now: Timestamp) -> String {
     let ahead = now.until(at);
-    if at <= now {
+    if ahead < Duration::from_secs(1) {
         return "now".to_owned();
     }
     if ahead < Duration::from_secs(3600) {
@@ -384,4 +384,50 @@ pub fn steps(text: &mut String, facts: &Facts, decision: &Decision) {
             _ = writeln!(text, "  step {step:<16} {:<9} {}", other.state().to_string(), other.because);
         }
     }
+}
+
+/// What became of the due time at a moment: why it did not run, or how its run ended.
+///
+/// # Errors
+/// When the object has no schedule, or the text is no moment.
+pub fn at(facts: &Facts, object: &ObjectRef, text: &str) -> Result<String, Failure> {
+    let Some(times) = past::times(&facts.observed.ledger, object).filter(|_| schedule(facts, object).is_some()) else {
+        let text = format!("{object} has no due times\n  help: --at goes with a CronJob");
+        return Err(Failure::new(exit::USAGE, text));
+    };
+    let civil = text.replace(' ', "T").parse::<jiff::civil::DateTime>().ok();
+    let moment = crate::desired::parsed::timestamp(text).or_else(|| times.zone.moment(civil?));
+    let Some(moment) = moment else {
+        let help = "write 2026-11-21T03:00 on the clock of the object, or 2026-11-21T03:00:00Z";
+        return Err(Failure::new(exit::USAGE, format!("--at is `{text}`, which is no moment\n  help: {help}")));
+    };
+    let ticks = facts.past.ticks(&TickFilter { object: Some(object.clone()), ..TickFilter::default() });
+    let shown = times.zone.rfc3339(moment);
+    // A period may begin within a second; what is typed has whole ones.
+    let second = |at: Timestamp| at.nanos() / 1_000_000_000;
+    let is_it = |tick: &&TickRow| {
+        second(tick.nominal) <= second(moment) && second(moment) <= second(tick.to.unwrap_or(tick.nominal))
+    };
+    if let Some(tick) = ticks.iter().find(is_it) {
+        let run = tick.cause.as_ref().map_or_else(String::new, |cause| {
+            format!("\n  setpoint runs {object}/{cause}   |   setpoint logs {object} --run {cause}")
+        });
+        return Ok(format!("{object}  {}{run}\n", tick_line(tick, Some(times))));
+    }
+    let since = facts.observed.ledger.books.get(object).and_then(|book| book.cursor.as_ref());
+    let base = since.map_or(facts.now.wall, |cursor| cursor.since);
+    let due = times.schedule.next(moment.before(Duration::from_secs(1)), base, &times.zone);
+    let why = match (due.is_some_and(|due| second(due) == second(moment)), since) {
+        (false, _) => match due {
+            Some(due) => format!("is no due time; the next one after it is {}", times.zone.rfc3339(due)),
+            None => "is no due time, and none comes after it".to_owned(),
+        },
+        (true, _) if moment > facts.now.wall => "is a due time to come".to_owned(),
+        (true, Some(cursor)) if moment <= cursor.since => {
+            format!("came before the schedule was applied ({})", times.zone.rfc3339(cursor.since))
+        }
+        (true, None) => "was before anybody counted its due times".to_owned(),
+        (true, Some(_)) => "is not remembered: it was switched off or paused then, or that is too long ago".to_owned(),
+    };
+    Ok(format!("{object}  {shown}  {why}\n"))
 }

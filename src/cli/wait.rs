@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use super::facts::{self, Facts};
 use super::{Failure, Global, Outcome, exit};
 use crate::engine::plan::{Decision, Lacking, Reason};
+use crate::engine::run::{Arises, RunRule};
 use crate::engine::{ObjectRef, State};
 use crate::home::Home;
 use crate::observe::Clock;
@@ -25,9 +26,9 @@ pub struct Args {
     /// KIND/NAME, KIND NAME or a unique NAME
     #[arg(required = true, value_name = "OBJECT")]
     objects: Vec<String>,
-    /// What to wait for
-    #[arg(long = "for", value_enum, default_value_t)]
-    goal: Goal,
+    /// What to wait for [default: ready; of work that ends, done]
+    #[arg(long = "for", value_enum)]
+    goal: Option<Goal>,
     /// How long at most; then exit code 124
     #[arg(long, default_value = "10m", value_name = "SPAN")]
     timeout: String,
@@ -61,11 +62,16 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let (home, facts) = facts::read(global)?;
     let objects = match facts.named(&args.objects) {
         Ok(objects) => objects,
-        Err(error) if args.goal == Goal::Deleted && error.code == exit::NOT_FOUND => return Ok(exit::OK),
+        Err(error) if args.goal == Some(Goal::Deleted) && error.code == exit::NOT_FOUND => return Ok(exit::OK),
         Err(error) => return Err(error),
     };
     let Some(home) = home else { return Ok(exit::OK) };
-    until(global, &home, &objects, args.goal, patience)
+    let ends = |object: &ObjectRef| {
+        let rule = facts.rule(object);
+        rule.is_some_and(|rule| !matches!(rule.arises, Arises::Times(_)))
+    };
+    let usual = if objects.iter().all(ends) { Goal::Done } else { Goal::Ready };
+    until(global, &home, &objects, args.goal.unwrap_or(usual), patience)
 }
 
 /// Waits until all of them are ready.
@@ -109,7 +115,7 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
         let all: Vec<Progress> = objects.iter().map(|object| progress(&facts, object, goal)).collect();
         teller.tell(&facts, objects, &all);
         if all.iter().all(|progress| *progress == Progress::Reached) {
-            return Ok(exit::OK);
+            return Ok(if goal == Goal::Done { ended(&facts, objects) } else { exit::OK });
         }
         let left = |wanted| left(objects, &all, wanted);
         if all.contains(&Progress::Hopeless) && !all.contains(&Progress::Coming) {
@@ -129,6 +135,40 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
         }
         // A look at thousands of processes must not compete with what it waits for.
         std::thread::sleep(look.elapsed().saturating_mul(5).clamp(LOOK, LOOK_MAX));
+    }
+}
+
+/// Says which runs have not ended well; 1 then.
+fn ended(facts: &Facts, objects: &[ObjectRef]) -> u8 {
+    let bad = objects.iter().filter_map(|object| {
+        facts.rule(object)?;
+        let failing = super::timetable::failing(facts, object)?;
+        Some(format!("error: {object}: {failing}\n  help: setpoint logs {object}"))
+    });
+    let bad: Vec<String> = bad.collect();
+    bad.iter().for_each(|text| super::complain(text));
+    if bad.is_empty() { exit::OK } else { exit::FAILED }
+}
+
+/// How far an object is whose work ends.
+fn progress_of_runs(facts: &Facts, object: &ObjectRef, rule: &RunRule, goal: Goal) -> Progress {
+    let is_there = |reached: bool| if reached { Progress::Reached } else { Progress::Coming };
+    let has_open = facts.observed.ledger.books.get(object).is_some_and(|book| !book.runs.is_empty());
+    let alive = facts.decisions(object).any(|decision| facts.is_there(&decision.id));
+    let (state, decision) = facts.state(object);
+    match (goal, &rule.arises) {
+        // A due time to come is all there is to be ready for, and a job is ready when it is applied.
+        (Goal::Ready, _) => is_there(state != State::Unknown),
+        (Goal::Done, _) if matches!(state, State::Held | State::NeedsConsent) => Progress::Hopeless,
+        (Goal::Done, Arises::Once { .. }) => {
+            let is_over = decision.is_some_and(|d| matches!(d.because, Reason::Over { .. }) && d.action.is_none());
+            is_there(is_over && !has_open && !alive)
+        }
+        (Goal::Done, Arises::Times(_) | Arises::Asked) => {
+            is_there(!has_open && !alive && facts.past.last(object).is_some())
+        }
+        (Goal::Stopped, _) => is_there(!alive),
+        (Goal::Deleted, _) => is_there(false),
     }
 }
 
@@ -211,6 +251,9 @@ fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
     // What somebody else started goes only where it is told to, and is waited for there.
     let is_up = |decision: &&Decision| facts.is_there(&decision.id) || decision.because == Reason::Deleted;
     let alive = facts.decisions(object).filter(is_up).count();
+    if let Some(rule) = facts.rule(object) {
+        return progress_of_runs(facts, object, rule, goal);
+    }
     match goal {
         Goal::Ready => match state {
             // The benefit of the doubt is for those who use it; whoever waits for ready wants to be told.
@@ -232,6 +275,7 @@ fn progress(facts: &Facts, object: &ObjectRef, goal: Goal) -> Progress {
             | State::Ambiguous
             | State::Unknown => Progress::Coming,
         },
+        Goal::Done if !facts.stored.objects.contains_key(object) && alive == 0 => Progress::Reached,
         Goal::Done => is_there(matches!(state, State::Done | State::Failed | State::GaveUp | State::Stopped)),
         Goal::Stopped => is_there(alive == 0),
         Goal::Deleted => is_there(alive == 0 && !facts.stored.objects.contains_key(object)),

@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::core::Core;
 use super::journal::Event;
 use crate::engine::plan::{Action, Decision, Reason};
-use crate::engine::{Plan, Timestamp};
+use crate::engine::run::{Outcome, TickState};
+use crate::engine::{ObjectRef, Plan, Timestamp};
 
 impl Core {
     /// Logs and records every decision that the plan before did not hold.
@@ -38,7 +39,7 @@ impl Core {
         self.is_news |= !news.is_empty();
         for decision in news {
             tell(&decision);
-            if let Some(kind) = event_of(&decision) {
+            if let Some(kind) = event_of(&decision).or_else(|| self.event_of_run(&decision)) {
                 self.journal.write(&Event {
                     time: rfc3339(crate::observe::clock::wall()),
                     kind: format!("{}.{kind}", decision.id.object.kind()),
@@ -47,6 +48,52 @@ impl Core {
                 });
             }
         }
+    }
+}
+
+impl Core {
+    /// The event a decision about work that ends is worth. Of failures in a row the first is told, and the end of them.
+    fn event_of_run(&self, decision: &Decision) -> Option<&'static str> {
+        match (&decision.because, &decision.action) {
+            (Reason::Settled { state, .. }, Some(Action::Fire(_) | Action::Note(_))) => Some(match state {
+                TickState::Fired => "fired",
+                TickState::Skipped => "skipped",
+                TickState::Deferred => "deferred",
+                TickState::Missed => "missed",
+                TickState::Held => "held",
+                TickState::ClockStep => "clock-step",
+            }),
+            (Reason::ClockStepped, Some(Action::Note(_))) => Some("clock-step"),
+            (Reason::Due, Some(Action::Fire(_))) => Some("fired"),
+            (Reason::RetryWaits { .. }, None) => Some("retried"),
+            (Reason::FrozenByPerson { .. } | Reason::NeedsConsent { .. }, None) => Some("held"),
+            (Reason::Over { outcome, .. }, Some(Action::Finish(finish))) if finish.step_of.is_none() => {
+                match (is_failure(*outcome), self.is_failing(&decision.id.object)) {
+                    (true, true) => None,
+                    (true, false) => Some("failed"),
+                    (false, true) if *outcome == Outcome::Ok => Some("recovered"),
+                    (false, _) if *outcome == Outcome::Cancelled => Some("cancelled"),
+                    (false, _) => Some("finished"),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// True when the last run of an object failed.
+    fn is_failing(&self, object: &ObjectRef) -> bool {
+        let book = self.observed.ledger.books.get(object);
+        let last = book.and_then(|book| book.last.values().max_by_key(|last| last.ended));
+        last.is_some_and(|last| is_failure(last.outcome))
+    }
+}
+
+/// True when somebody has to look into it.
+#[must_use]
+pub fn is_failure(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Failed | Outcome::Timeout | Outcome::Killed | Outcome::Lost | Outcome::Unknown => true,
+        Outcome::Ok | Outcome::Cancelled | Outcome::Denied | Outcome::Skipped => false,
     }
 }
 
@@ -69,6 +116,9 @@ fn tell(decision: &Decision) {
         | Reason::Drifted { .. }
         | Reason::Blind { .. }
         | Reason::Lingering => {
+            tracing::warn!(instance = %id, "{because}");
+        }
+        Reason::Over { outcome, .. } if is_failure(*outcome) && action.is_some() => {
             tracing::warn!(instance = %id, "{because}");
         }
         _ if action.is_some() => tracing::info!(instance = %id, action = verb(action.as_ref()), "{because}"),
@@ -145,8 +195,27 @@ pub struct Status {
     /// Instances that could not be started and left no record of it, each with the reason; a thousand at most.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub waiting: std::collections::BTreeMap<String, String>,
+    /// Runs that are not over.
+    pub runs: RunCounts,
+    /// How many schedules have been worked out since it started.
+    pub schedules_recomputed: u64,
+    /// Who froze everything, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
+    /// Why nothing can be remembered, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_trouble: Option<String>,
     /// What it could not do and a person should know, newest last.
     pub problems: Vec<String>,
+}
+
+/// How many runs are not over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RunCounts {
+    /// Under way.
+    pub at_work: usize,
+    /// Waiting for their time, their turn, or somebody's consent.
+    pub waiting: usize,
 }
 
 impl Core {
@@ -154,6 +223,17 @@ impl Core {
     pub fn fill(&self, status: &mut Status) {
         status.generation = self.desired.generation;
         status.problems.clone_from(&self.problems);
+        let ledger = &self.observed.ledger;
+        let open: usize = ledger.books.values().map(|book| book.runs.len()).sum();
+        let is_at_work = |d: &&Decision| matches!(d.because, Reason::AtWork | Reason::Steps { .. });
+        let at_work = self.plan.decisions.iter().filter(is_at_work).filter(|d| d.id.cause.parent().is_none()).count();
+        status.runs = RunCounts { at_work, waiting: open.saturating_sub(at_work) };
+        status.schedules_recomputed = self.schedules.worked_out;
+        status.store_trouble = ledger.trouble.as_ref().map(ToString::to_string);
+        status.frozen = self.desired.frozen.as_ref().map(|frozen| match &frozen.reason {
+            Some(reason) => format!("{}: {reason}", frozen.by),
+            None => frozen.by.to_string(),
+        });
         status.instances.clear();
         status.waiting.clear();
         for decision in &self.plan.decisions {

@@ -270,6 +270,10 @@ fn first_status(folders: Vec<String>) -> Status {
         generation: 0,
         instances: std::collections::BTreeMap::new(),
         waiting: std::collections::BTreeMap::new(),
+        runs: super::report::RunCounts::default(),
+        schedules_recomputed: 0,
+        frozen: None,
+        store_trouble: None,
         problems: Vec::new(),
     }
 }
