@@ -270,8 +270,8 @@ mod tests {
             (
                 "sevice",
                 expect![[r#"
-                there is no kind `sevice`. Did you mean `service`?
-                  help: there are: service"#]],
+                    there is no kind `sevice`. Did you mean `service`?
+                      help: there are: capability, cronjob, job, quiethours, service, settings, workflow"#]],
             ),
             (
                 "service.bakoff",
