@@ -101,7 +101,7 @@ impl Sqlite {
 
     fn reopen(&self, object: &ObjectRef, cause: &Cause, by: &str, at: Timestamp) -> rusqlite::Result<Reply> {
         let (by, name) = (cut(by, WORD_MAX), cause.to_string());
-        let changed = self.execute(statements::REOPEN_RUN, params![by, object.as_str(), name, millis(at)])?;
+        let changed = self.execute(statements::REOPEN_RUN, params![by, millis(at), object.as_str(), name])?;
         if changed > 0 {
             self.execute(statements::REOPEN_STEPS, params![by, object.as_str(), name])?;
         }

@@ -22,8 +22,8 @@ update runs set cancelled_by = $1 where object = $2 and cause = $3 and state = '
 pub(super) const REOPEN_RUN: &str = "
 update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
     exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts,
-    due_ms = $4
-where object = $2 and cause = $3 and state = 'final'";
+    due_ms = $2
+where object = $3 and cause = $4 and state = 'final'";
 
 pub(super) const REOPEN_STEPS: &str = "
 update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
