@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::facts::{self, Facts};
 use super::lines::{From, Line, Reader};
+use super::past::Past;
 use super::{Failure, Format, Global, Outcome, exit, order};
 use crate::engine::observed::Member;
 use crate::engine::{Cause, InstanceId, ObjectRef, Timestamp};
@@ -112,7 +113,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     }
     let followed = Followed::new(&facts, args);
     loop {
-        followed.add(&home, &facts, &mut readers)?;
+        followed.add(&home, &mut readers)?;
         wish.is_many = readers.len() > 1;
         readers.iter_mut().for_each(Reader::go_on);
         merge(&mut readers, &wish)?;
@@ -134,9 +135,13 @@ impl Followed {
     }
 
     /// Adds readers for runs and steps that have begun since.
-    fn add(&self, home: &Home, facts: &Facts, readers: &mut Vec<Reader>) -> Result<(), Failure> {
+    fn add(&self, home: &Home, readers: &mut Vec<Reader>) -> Result<(), Failure> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let past = Past::again(home);
         for (object, since) in &self.0 {
-            for row in facts.past.newest(object, RUNS_FOLLOWED).iter().filter(|row| row.created >= *since) {
+            for row in past.newest(object, RUNS_FOLLOWED).iter().filter(|row| row.created >= *since) {
                 add_run(home, object, &row.cause, readers)?;
             }
         }

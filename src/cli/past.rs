@@ -53,6 +53,12 @@ impl Past {
         (past, ledger)
     }
 
+    /// The same to be asked once more later: a store that was not there yet may be by now.
+    #[must_use]
+    pub fn again(home: &Home) -> Past {
+        Past { reader: Reader::open(&home.store_db()).ok(), last: BTreeMap::new() }
+    }
+
     /// The last run of an object that is over.
     #[must_use]
     pub fn last(&self, object: &ObjectRef) -> Option<&RunRow> {

@@ -1,6 +1,9 @@
 //! Work that ends, as people meet it: asked for, watched, ended, tried again, held.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::sync::LazyLock;
 
 use expect_test::expect;
@@ -478,6 +481,22 @@ fn due_times_are_listed_and_programs_read_them() {
     assert_eq!(status["instances"].as_array().map(Vec::len), Some(0), "{status:#}");
     assert_eq!(world.ok(&["logs", "tick"]), "tick\n");
     assert_eq!(world.ok(&["logs", "tick", "--previous"]), "tick\n");
+}
+
+#[test]
+fn the_log_of_runs_to_come_is_followed() {
+    let world = World::new();
+    world.write("tick.yaml", "kind: CronJob\nname: tick\nevery: 1s\nrun: echo $SETPOINT_SCHEDULED_TIME\n");
+    world.ok(&["apply", "-f", "manifests", "--no-start"]);
+    let mut follower = world.command(&["logs", "tick", "-f"]).stdout(Stdio::piped()).spawn().expect("the binary");
+    world.ok(&["controller", "start"]);
+    let lines = BufReader::new(follower.stdout.take().expect("its output")).lines();
+    let words = lines.map_while(Result::ok).map(|line| line.rsplit(' ').next().unwrap_or_default().to_owned());
+    let seen: BTreeSet<String> = words.take(2).collect();
+    // It goes on until it is ended.
+    follower.kill().expect("it lives");
+    follower.wait().expect("its end");
+    assert_eq!(seen.len(), 2, "{seen:?}");
 }
 
 #[test]
