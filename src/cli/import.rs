@@ -16,7 +16,7 @@ use super::validate::is_colored;
 use super::{Failure, Format, Global, Outcome, complain, exit, print};
 use crate::desired::generation::Stored;
 use crate::import::{Around, Draft, FORMATS, Imported, LATER, find, guess, import};
-use crate::kind::schema;
+use crate::kind::{KINDS, KindDef, schema};
 use crate::load::{Form, LoadContext, Problems, counted, load_text, quote};
 
 /// Turn files of another tool into manifests, and say what becomes of every key
@@ -37,6 +37,9 @@ pub struct Args {
     /// Compose: what runs from an image becomes `docker run`
     #[arg(long)]
     pub docker: bool,
+    /// Crontab: each line names its user, as in /etc/crontab
+    #[arg(long)]
+    pub system: bool,
 }
 
 /// How the report is written.
@@ -57,7 +60,7 @@ struct Target(Option<PathBuf>);
 impl clap::Args for Target {
     fn augment_args(command: clap::Command) -> clap::Command {
         let parser = |_: &str| Ok::<Format, String>(Format::Table);
-        let help = "Write a file for each service into this folder, instead of all to standard output";
+        let help = "Write a file for each object into this folder, instead of all to standard output";
         command
             .arg(clap::Arg::new("output").short('o').long("output").value_name("DIR").help(help).value_parser(parser))
     }
@@ -98,6 +101,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         target: absolute(target.unwrap_or(Path::new(".")))?,
         home: std::env::home_dir().filter(|home| home.is_absolute()),
         docker: args.docker,
+        system: args.system,
     };
     let imported = match import(format, &files, &around) {
         Ok(imported) => imported,
@@ -135,9 +139,16 @@ fn tell(global: &Global, form: ReportForm, imported: &Imported) {
         ReportForm::Json => complain(&format!("{:#}", imported.report.json())),
         ReportForm::Text => {
             let text = imported.report.text(global.quiet);
-            complain(&format!("{text}{} imported.", counted(imported.drafts.len(), "service")));
+            complain(&format!("{text}{} imported.", kinds(&imported.drafts)));
         }
     }
+}
+
+/// `2 cronjobs, 1 service`.
+fn kinds(drafts: &[Draft]) -> String {
+    let of = |def: &&KindDef| drafts.iter().filter(|draft| draft.kind.lower == def.lower).count();
+    let counts: Vec<String> = KINDS.iter().filter(|def| of(def) > 0).map(|def| counted(of(&def), def.lower)).collect();
+    if counts.is_empty() { "Nothing".to_owned() } else { counts.join(", ") }
 }
 
 /// The format and the files a person means.
@@ -154,16 +165,13 @@ fn meant(words: &[PathBuf]) -> Result<(&'static crate::import::Format, Vec<PathB
         return Err(Failure::new(exit::USAGE, text));
     }
     let inside = || first.read_dir().ok()?.flatten().find_map(|entry| guess(&entry.path()));
-    if let Some(format) = guess(first).or_else(inside) {
+    // A format may be called as its files are.
+    let named = guess(first).filter(|_| find(&word).is_none() || first.symlink_metadata().is_ok());
+    if let Some(format) = named.or_else(inside) {
         return Ok((format, words.to_vec()));
     }
     if let Some(format) = find(&word) {
         let text = format!("name the file, too\n  help: setpoint import {} FILE", format.name);
-        return Err(Failure::new(exit::USAGE, text));
-    }
-    if first.extension().is_some_and(|end| end == "timer" || end == "cron") || word.ends_with("crontab") {
-        let text =
-            format!("{} is a schedule, and those cannot be imported yet\n  help: there are: {}", quote(&word), names());
         return Err(Failure::new(exit::USAGE, text));
     }
     let text = format!(

@@ -1,4 +1,4 @@
-//! A Service manifest while it is written.
+//! A manifest while it is written.
 //!
 //! In: fields by their path, `stop.grace`. Out: the short form as YAML, without what is as it would be anyway.
 //! Not here: whether a value is right; the loader says that.
@@ -8,11 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::write;
 use crate::engine::name::{NAME_MAX, is_name};
-use crate::kind::{FieldError, service};
+use crate::kind::{FieldError, KindDef, cronjob, job, service};
 
-/// One Service in the making.
+/// One object in the making.
 #[derive(Clone, Debug)]
 pub struct Draft {
+    /// What it is.
+    pub kind: &'static KindDef,
     /// Its name, valid here.
     pub name: String,
     /// Where it comes from, for the comment above it.
@@ -20,8 +22,33 @@ pub struct Draft {
     fields: Map<String, Value>,
 }
 
-/// What is left out: the defaults of a Service.
-fn defaults() -> Value {
+/// What is left out: the defaults of its kind.
+fn defaults(kind: &KindDef) -> Value {
+    match kind.lower {
+        lower if lower == service::DEF.lower => of_a_service(),
+        lower if lower == cronjob::DEF.lower => joined(&json!({
+            "jitter": "0s", "overlap": "skip", "missed": "once", "missedWithin": "1h", "onQuiet": "skip",
+            "once": false, "enabled": true,
+        })),
+        lower if lower == job::DEF.lower => joined(&json!({ "keep": "7d" })),
+        _ => json!({}),
+    }
+}
+
+/// The defaults of work that ends, and these.
+fn joined(more: &Value) -> Value {
+    let mut all = json!({
+        "stop": { "signal": "TERM", "grace": "10s" },
+        "log": { "maxSize": "50Mi", "maxFiles": 5 },
+        "retry": { "times": 0 },
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+        all.extend(more.clone());
+    }
+    all
+}
+
+fn of_a_service() -> Value {
     let ready = json!({ "period": "10s", "timeout": "1s", "failure": 3, "success": 1, "startup": "30s" });
     // Without `timeout`, whose default differs by what is asked.
     let live = json!({ "period": "10s", "failure": 3, "success": 1, "startup": "30s" });
@@ -47,10 +74,23 @@ fn without(fields: &mut Map<String, Value>, defaults: &Value) {
 }
 
 impl Draft {
-    /// A Service of this name.
+    /// An object of this kind and name.
     #[must_use]
-    pub fn new(name: String, from: String) -> Draft {
-        Draft { name, from, fields: Map::new() }
+    pub fn new(kind: &'static KindDef, name: String, from: String) -> Draft {
+        Draft { kind, name, from, fields: Map::new() }
+    }
+
+    /// The fields that its kind does not have, which are taken away.
+    pub fn take_foreign(&mut self) -> Vec<String> {
+        let fields_of = |kind: &KindDef| crate::load::spec_schema(kind).get("properties").and_then(Value::as_object);
+        let Some(known) = fields_of(self.kind) else { return Vec::new() };
+        let is_known = |field: &str| matches!(field, "labels" | "annotations") || known.contains_key(field);
+        // Rules are written for services, and may have said something of a field without setting it.
+        let of_services = fields_of(&service::DEF).into_iter().flat_map(|fields| fields.keys());
+        let mut foreign: Vec<String> = self.fields.keys().chain(of_services).cloned().collect();
+        foreign.retain(|field| !is_known(field));
+        self.fields.retain(|field, _| is_known(field));
+        foreign
     }
 
     /// Sets a field, and the maps around it.
@@ -116,6 +156,17 @@ impl Draft {
         gone
     }
 
+    /// Needs of Jobs wait for their end.
+    pub fn need_jobs_done(&mut self, is_job: impl Fn(&str) -> bool) {
+        let Some(Value::Array(needs)) = self.fields.get_mut("needs") else { return };
+        for need in needs {
+            let name = need.get("name").unwrap_or(need).as_str().unwrap_or_default().to_owned();
+            if is_job(&name) {
+                *need = json!({ "name": format!("job/{name}"), "until": "done" });
+            }
+        }
+    }
+
     /// Takes away what stands at the end of this way.
     pub fn remove(&mut self, path: &[String]) {
         let Some((field, around)) = path.split_last() else { return };
@@ -133,13 +184,13 @@ impl Draft {
         let mut spec = self.fields.clone();
         spec.remove("labels");
         spec.remove("annotations");
-        without(&mut spec, &defaults());
+        without(&mut spec, &defaults(self.kind));
         // Where a relative folder starts from makes no difference here.
         spec.insert("dir".to_owned(), json!("/"));
         let spec = Value::Object(spec);
-        let refused = crate::load::refused(&service::DEF, &spec);
+        let refused = crate::load::refused(self.kind, &spec);
         if refused.is_empty() {
-            return (service::DEF.parse)(&spec).err().unwrap_or_default();
+            return (self.kind.parse)(&spec).err().unwrap_or_default();
         }
         let fault = |way: Vec<String>| FieldError { path: way, ..FieldError::new(&[], "is out of range here", "") };
         refused.into_iter().map(fault).collect()
@@ -149,9 +200,9 @@ impl Draft {
     #[must_use]
     pub fn yaml(&self) -> String {
         let mut fields = self.fields.clone();
-        without(&mut fields, &defaults());
+        without(&mut fields, &defaults(self.kind));
         let comment: String = self.from.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        write::manifest(&comment, &self.name, &fields)
+        write::manifest(&comment, (self.kind.kind, &self.name), &fields)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files of other tools become Service manifests, and every key of theirs is accounted for.
+//! Files of other tools become manifests, and every key of theirs is accounted for.
 //!
 //! In: a format, files, and where the manifests will stand. Out: [`Imported`]: drafts and a report. Not here: writing
 //! files (`cli`), whether a manifest is right (`load`).
@@ -9,6 +9,7 @@
 
 pub mod compose;
 mod container;
+pub mod crontab;
 pub mod draft;
 mod env;
 mod ini;
@@ -33,6 +34,7 @@ pub use report::{Fate, Report};
 pub use source::{Key, Node};
 use work::Work;
 
+use crate::kind::{KindDef, service};
 use crate::load::{Problem, read_text};
 
 /// A format that can be imported.
@@ -41,7 +43,8 @@ pub struct Format {
     pub name: &'static str,
     /// One clause: which files these are.
     pub about: &'static str,
-    /// What such a file is called, in lower case; `*` stands for anything.
+    /// What such a file is called, in lower case; `*` stands for anything, and `folder/*` for any name without a dot in
+    /// such a folder.
     pub files: &'static [&'static str],
     read: fn(&Arc<str>, &str) -> Result<Node, Vec<Problem>>,
     import: fn(&mut Import<'_>, &Key<'_>),
@@ -50,6 +53,7 @@ pub struct Format {
 /// Every format there is, sorted by name.
 pub const FORMATS: &[Format] = &[
     compose::FORMAT,
+    crontab::FORMAT,
     pitchfork::FORMAT,
     pm2::FORMAT,
     process_compose::FORMAT,
@@ -59,13 +63,8 @@ pub const FORMATS: &[Format] = &[
 ];
 
 /// Formats that are planned and not there yet.
-pub const LATER: &[(&str, &str)] = &[
-    ("aiwg", "daemon.json of aiwg"),
-    ("crontab", "its lines become CronJobs"),
-    ("gastown", "the daemon's config.json"),
-    ("systemd-timer", "timers become CronJobs"),
-    ("work-buddy", "the sidecar's jobs"),
-];
+pub const LATER: &[(&str, &str)] =
+    &[("aiwg", "daemon.json of aiwg"), ("gastown", "the daemon's config.json"), ("work-buddy", "the sidecar's jobs")];
 
 /// The format of this name.
 #[must_use]
@@ -77,7 +76,12 @@ pub fn find(name: &str) -> Option<&'static Format> {
 #[must_use]
 pub fn guess(path: &Path) -> Option<&'static Format> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    FORMATS.iter().find(|format| format.files.iter().any(|pattern| fits(pattern, &name)))
+    let folder = path.parent().and_then(Path::file_name).and_then(|folder| folder.to_str()).unwrap_or_default();
+    let is_meant = |pattern: &&str| match pattern.strip_suffix("/*") {
+        Some(inside) => inside == folder && !name.contains('.'),
+        None => fits(pattern, &name),
+    };
+    FORMATS.iter().find(|format| format.files.iter().any(is_meant))
 }
 
 impl Format {
@@ -104,6 +108,8 @@ pub struct Around {
     pub home: Option<PathBuf>,
     /// What runs from an image becomes `docker run`.
     pub docker: bool,
+    /// A crontab names a user in each line, as that of the system does.
+    pub system: bool,
 }
 
 /// What came of an import.
@@ -130,6 +136,10 @@ pub struct Import<'a> {
     /// What may be needed by what is in this file: names there, and as they are valid here.
     peers: BTreeMap<String, String>,
     names: &'a mut draft::Names,
+    /// What came of the files before.
+    made: &'a mut Vec<Draft>,
+    /// The names of objects that units of systemd became, by their stems.
+    units: &'a mut BTreeMap<String, String>,
     drafts: Vec<Draft>,
     report: &'a mut Report,
 }
@@ -144,18 +154,24 @@ pub fn import(format: &Format, files: &[PathBuf], around: &Around) -> Result<Imp
     let mut problems = Vec::new();
     let name = |path: &PathBuf| (stem(path), draft::sane(&stem(path).replace('@', "-")));
     let peers: BTreeMap<String, String> = files.iter().map(name).collect();
-    for path in files {
+    // A timer only says when, so what it starts is read first.
+    let is_timer = |path: &&PathBuf| path.extension().is_some_and(|end| end == "timer");
+    let mut units = BTreeMap::new();
+    let in_order = files.iter().filter(|path| !is_timer(path)).chain(files.iter().filter(is_timer));
+    for path in in_order {
         let read = read_text(path).map_err(|problem| vec![*problem]);
         match read.and_then(|(file, text)| (format.read)(&file, &text).map(|node| (file, node))) {
             Ok((file, node)) => {
                 let (folder, report) = (folder_of(path), &mut done.report);
-                let (names, stem, peers) = (&mut names, stem(path), peers.clone());
-                let mut import = Import { around, folder, file, stem, peers, names, drafts: Vec::new(), report };
+                let (made, units) = (&mut done.drafts, &mut units);
+                let (names, stem, peers, drafts) = (&mut names, stem(path), peers.clone(), Vec::new());
+                let mut import = Import { around, folder, file, stem, peers, names, made, units, drafts, report };
                 let root = Key::root(&node);
                 (format.import)(&mut import, &root);
                 import.report.drop_rest("", &root, work::UNKNOWN);
                 import.report.settle(&root);
-                done.drafts.append(&mut import.drafts);
+                let mut drafts = std::mem::take(&mut import.drafts);
+                done.drafts.append(&mut drafts);
                 done.sources.push(node);
             }
             Err(mut more) => problems.append(&mut more),
@@ -165,13 +181,16 @@ pub fn import(format: &Format, files: &[PathBuf], around: &Around) -> Result<Imp
     if problems.is_empty() { Ok(done) } else { Err(problems) }
 }
 
-/// Takes away needs of what turned out to be no service.
+/// Takes away needs of what turned out to be neither a Service nor a Job, and waits for the end of a Job.
 fn forget_missing(done: &mut Imported) {
-    let names: Vec<String> = done.drafts.iter().map(|draft| draft.name.clone()).collect();
+    let kinds: BTreeMap<String, &str> =
+        done.drafts.iter().map(|draft| (draft.name.clone(), draft.kind.lower)).collect();
     for draft in &mut done.drafts {
-        for gone in draft.retain_needs(|name| names.iter().any(|known| known == name)) {
-            done.report.refuse(&draft.name, &format!("needs.{gone}"), "what it names became no service");
+        let kind = |name: &str| kinds.get(name).copied().filter(|kind| matches!(*kind, "job" | "service"));
+        for gone in draft.retain_needs(|name| kind(name).is_some()) {
+            done.report.refuse(&draft.name, &format!("needs.{gone}"), "what it names became no service and no job");
         }
+        draft.need_jobs_done(|name| kind(name) == Some("job"));
     }
 }
 
@@ -188,6 +207,11 @@ fn folder_of(path: &Path) -> PathBuf {
 impl<'a> Import<'a> {
     /// A Service of this name in the source.
     fn service<'b>(&'b mut self, wanted: &str, section: &Key<'b>) -> Work<'b> {
+        self.object(&service::DEF, wanted, section)
+    }
+
+    /// An object of this kind and of this name in the source.
+    fn object<'b>(&'b mut self, kind: &'static KindDef, wanted: &str, section: &Key<'b>) -> Work<'b> {
         let name = self.names.give(wanted);
         if name != wanted {
             self.report.note(format!(
@@ -196,8 +220,16 @@ impl<'a> Import<'a> {
             ));
         }
         let from = format!("{} of {}:{}", crate::load::plain(wanted), self.file, section.place.line);
+        self.work(Draft::new(kind, name, from), section)
+    }
+
+    /// An object while its keys are mapped.
+    fn work<'b>(&'b mut self, draft: Draft, section: &Key<'b>) -> Work<'b> {
+        if draft.kind.lower != service::DEF.lower {
+            self.report.is_of(&draft.name, draft.kind.lower);
+        }
         Work {
-            draft: Draft::new(name, from),
+            draft,
             report: self.report,
             section: section.clone(),
             around: self.around,
@@ -205,6 +237,7 @@ impl<'a> Import<'a> {
             drafts: &mut self.drafts,
             vars: BTreeMap::new(),
             peers: &self.peers,
+            units: self.units,
         }
     }
 }

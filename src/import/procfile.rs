@@ -1,6 +1,6 @@
 //! Procfile, with the `.env` beside it.
 //!
-//! In: `name: command` lines. Out: a Service per line; `.env` becomes its `envFile`. Not here: how many of each: that
+//! In: `name: command` lines. Out: a Service per line, and a Job for `release`; `.env` becomes its `envFile`. Not here: how many of each: that
 //! stands on a command line (`foreman start -m web=2`), in no file.
 //!
 //! The surprise: these tools number ports (5000, 5100, ...) in the order of lines, so a line that asks for `$PORT` gets the
@@ -11,7 +11,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::source::{Field, Key, Node, Value};
-use super::{Fate, Format, Import};
+use super::{Format, Import};
+use crate::kind::{job, service};
 use crate::load::{Problem, Source};
 
 /// The line in [`super::FORMATS`].
@@ -75,13 +76,12 @@ fn import(import: &mut Import<'_>, root: &Key<'_>) {
         .collect();
     for (n, (name, key)) in lines.iter().enumerate() {
         let command = key.text().unwrap_or_default();
-        if name == "release" {
-            let why = "it runs once before a deploy, which a Job will do; that kind is not there yet";
-            import.report.mark("", key, Fate::Dropped, "", why);
-            continue;
-        }
-        let mut work = import.service(name, key);
+        let is_release = name == "release";
+        let mut work = import.object(if is_release { &job::DEF } else { &service::DEF }, name, key);
         work.map(key, "run", command);
+        if is_release {
+            work.said(key, "run", "it runs once for each change of its manifest, not for each deploy");
+        }
         if command.contains("$PORT") || command.contains("${PORT") {
             let port = base.saturating_add(PORT.1.saturating_mul(n as u64));
             work.draft.set_env("PORT", json!(port.to_string()));

@@ -42,7 +42,7 @@ pub struct Line {
     pub path: Path,
     /// Where it stands.
     pub place: Place,
-    /// The Service it belongs to; empty for what belongs to the file.
+    /// The object it belongs to; empty for what belongs to the file.
     pub service: String,
     /// What became of it.
     pub fate: Fate,
@@ -78,6 +78,8 @@ pub fn written(path: &Path) -> String {
 pub struct Report {
     lines: BTreeMap<(std::sync::Arc<str>, Path), Line>,
     notes: Vec<String>,
+    /// The kinds of objects that are no Services, by name.
+    kinds: BTreeMap<String, &'static str>,
 }
 
 impl Report {
@@ -99,6 +101,17 @@ impl Report {
         known.fate = known.fate.max(fate);
         join(&mut known.to, to, ", ");
         join(&mut known.why, why, "; ");
+    }
+
+    /// Says what an object is, when it is no Service; `kind` as it is in object names.
+    pub fn is_of(&mut self, name: &str, kind: &'static str) {
+        self.kinds.insert(name.to_owned(), kind);
+    }
+
+    /// `service/web`; empty for what belongs to the file.
+    fn object(&self, name: &str) -> String {
+        let kind = self.kinds.get(name).copied().unwrap_or("service");
+        if name.is_empty() { String::new() } else { format!("{kind}/{name}") }
     }
 
     /// Says something that is about no single key.
@@ -204,7 +217,7 @@ impl Report {
             let own: Vec<&Line> = lines.iter().filter(|line| line.service == service).copied().collect();
             let body = section(&own, is_brief);
             if !body.is_empty() {
-                let head = if service.is_empty() { "the file".to_owned() } else { format!("service/{service}") };
+                let head = if service.is_empty() { "the file".to_owned() } else { self.object(service) };
                 text.push_str(&format!("{head}\n{body}"));
             }
         }
@@ -222,7 +235,7 @@ impl Report {
         let line = |line: &&Line| {
             json!({
                 "file": &*line.place.file, "line": line.place.line, "key": line.key(), "fate": line.fate.word(),
-                "service": line.service, "field": line.to, "why": line.why,
+                "object": self.object(&line.service), "field": line.to, "why": line.why,
             })
         };
         let summary = json!({
@@ -242,7 +255,7 @@ fn join(text: &mut String, more: &str, between: &str) {
     }
 }
 
-/// The lines of one Service: what means the same in one line, what does not in one line each.
+/// The lines of one object: what means the same in one line, what does not in one line each.
 fn section(lines: &[&Line], is_brief: bool) -> String {
     let mut text = String::new();
     let same: Vec<String> = lines.iter().filter(|line| line.fate == Fate::Mapped).map(|line| mapped(line)).collect();

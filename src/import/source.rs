@@ -119,6 +119,15 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// Each of several that were written under one key, or the key itself.
+    #[must_use]
+    pub fn items_or_self(&self) -> Vec<Key<'a>> {
+        match &self.node.value {
+            Value::Repeated(_) => self.items(),
+            Value::Null | Value::Text(_) | Value::List(_) | Value::Map(_) => vec![self.clone()],
+        }
+    }
+
     fn below(&self, step: String, place: &'a Place, node: &'a Node) -> Key<'a> {
         let mut path = self.path.clone();
         path.push(step);

@@ -1,4 +1,4 @@
-//! One Service while its keys are mapped.
+//! One object while its keys are mapped.
 //!
 //! In: a table of rules and a map of the source. Out: fields of a draft, and a mark for every key.
 //! Not here: the rules of any format.
@@ -27,7 +27,7 @@ pub enum Rule {
 /// Keys and what becomes of them; a `*` at the end stands for anything.
 pub type Rules = &'static [(&'static str, Rule)];
 
-/// One Service in the making.
+/// One object in the making.
 #[derive(Debug)]
 pub struct Work<'a> {
     /// The manifest.
@@ -44,6 +44,8 @@ pub struct Work<'a> {
     pub drafts: &'a mut Vec<Draft>,
     /// What may be needed: names in the source, and as they are valid here.
     pub peers: &'a BTreeMap<String, String>,
+    /// What units of systemd became, by their stems.
+    pub units: &'a mut BTreeMap<String, String>,
     /// What the placeholders of the source stand for here.
     pub vars: BTreeMap<&'static str, String>,
 }
@@ -81,6 +83,16 @@ impl Work<'_> {
     /// It is done. What the loader would refuse is taken out again, and said.
     pub fn finish(mut self) {
         self.report.drop_rest(&self.draft.name, &self.section, UNKNOWN);
+        for field in self.draft.take_foreign() {
+            let kind = self.draft.kind.kind;
+            let why = match &*field {
+                "restart" | "backoff" => format!("a {kind} that fails is repeated as often as its `retry` says"),
+                "ready" | "live" => format!("a {kind} is not asked whether it is up: it ends"),
+                "needs" => format!("a {kind} waits for its time and for nothing else"),
+                _ => format!("a {kind} has no `{field}`"),
+            };
+            self.report.refuse(&self.draft.name, &field, &why);
+        }
         // Every turn takes a field away, so it ends; a field that stays wrong is the loader's to explain.
         for _ in 0..20 {
             if self.draft.get("run").is_none() {
@@ -102,7 +114,7 @@ impl Work<'_> {
         if self.draft.get("run").is_some() {
             self.drafts.push(self.draft);
         } else {
-            self.report.refuse(&self.draft.name, "", "there is nothing to run, so it became no service");
+            self.report.refuse(&self.draft.name, "", "there is nothing to run, so nothing came of it");
         }
     }
 

@@ -12,6 +12,11 @@ const ORDER: &[&str] = &[
     "until",
     "labels",
     "annotations",
+    "schedule",
+    "every",
+    "timeZone",
+    "jitter",
+    "missed",
     "run",
     "dir",
     "env",
@@ -58,12 +63,12 @@ const WIDTH: usize = 100;
 
 /// One document.
 #[must_use]
-pub fn manifest(comment: &str, name: &str, fields: &Map<String, Value>) -> String {
+pub fn manifest(comment: &str, (kind, name): (&str, &str), fields: &Map<String, Value>) -> String {
     let mut text = String::new();
     if !comment.is_empty() {
         text.push_str(&format!("# {comment}\n"));
     }
-    text.push_str(&format!("kind: Service\nname: {}\n", scalar(name)));
+    text.push_str(&format!("kind: {kind}\nname: {}\n", scalar(name)));
     for (field, value) in ordered(fields) {
         entry(&mut text, 0, field, value);
     }

@@ -91,12 +91,12 @@ fn what_cannot_be_done_says_what_to_do() {
     fs::write(dir.join("broken.service"), "[Service\n").expect("broken");
     for (args, exit, said) in [
         (&["import", "nonsense"][..], 2, "is no format"),
-        (&["import", "crontab", "x"], 2, "cannot be imported yet"),
-        (&["import", "backup.timer"], 2, "cannot be imported yet"),
+        (&["import", "gastown", "x"], 2, "cannot be imported yet"),
+        (&["import", "crontab"], 2, "name the file"),
         (&["import", "supervisord"], 2, "name the file"),
         (&["import", "procfile", "missing"], 2, "no such file"),
         (&["import", "broken.service"], 2, "broken.service:1:1"),
-        (&["import", "supervisord", "empty.conf"], 1, "0 services imported"),
+        (&["import", "supervisord", "empty.conf"], 1, "Nothing imported"),
         (&["import"], 2, "FORMAT|FILE"),
     ] {
         let done = run(dir, args);
@@ -114,11 +114,11 @@ fn a_folder_of_units_is_imported_as_one() {
     fs::write(dir.join("units/a.service"), "[Unit]\nAfter=b.service\nRequires=b.service\n[Service]\nExecStart=/a\n")
         .expect("a");
     fs::write(dir.join("units/b.service"), "[Service]\nExecStart=/b\n").expect("b");
-    fs::write(dir.join("units/c.timer"), "[Timer]\nOnCalendar=daily\n").expect("c");
+    fs::write(dir.join("units/c.socket"), "[Socket]\nListenStream=80\n").expect("c");
     for args in [&["import", "units"][..], &["import", "systemd", "units"]] {
         let done = run(dir, args);
         assert_eq!(code(&done), 0, "{}", err(&done));
-        assert!(err(&done).contains("not imported from units: `c.timer`"), "{}", err(&done));
+        assert!(err(&done).contains("not imported from units: `c.socket`"), "{}", err(&done));
         assert!(out(&done).contains("needs: [b]"), "{}", out(&done));
         assert_eq!(out(&done).matches("kind: Service").count(), 2);
     }
@@ -139,4 +139,33 @@ fn needs_in_a_circle_are_said_and_not_swallowed() {
     let valid = run(dir, &["validate", "-f", "all.yaml"]);
     assert_eq!(code(&done) == 0, code(&valid) == 0, "{}\n{}", err(&done), err(&valid));
     assert_eq!(out(&done).matches("needs:").count(), 2, "{}", out(&done));
+}
+
+#[test]
+fn a_crontab_from_a_pipe_or_of_the_system_becomes_cron_jobs() {
+    let folder = folder();
+    let dir = folder.path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_setpoint"));
+    command.args(["import", "crontab", "-"]).current_dir(dir).env("HOME", dir);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("setpoint");
+    let text = b"0 3 * * * ./backup.sh\n5/15 * * * * ./other.sh\n";
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), text).expect("written");
+    let done = child.wait_with_output().expect("ended");
+    assert_eq!(code(&done), 0, "{}", err(&done));
+    assert!(out(&done).contains("kind: CronJob\nname: backup\nschedule: \"0 3 * * *\"\n"), "{}", out(&done));
+    assert!(err(&done).contains("(<stdin>:2): its minute, column 1: `5/15`"), "{}", err(&done));
+    assert!(err(&done).contains("1 cronjob imported."), "{}", err(&done));
+
+    fs::create_dir(dir.join("cron.d")).expect("cron.d");
+    fs::write(dir.join("cron.d/tidy"), "0 4 * * * www-data ./tidy.sh\n").expect("tidy");
+    fs::write(dir.join("mine"), "0 4 * * * www-data ./tidy.sh\n").expect("mine");
+    for args in [&["import", "cron.d"][..], &["import", "crontab", "mine", "--system"]] {
+        let done = run(dir, args);
+        assert_eq!(code(&done), 0, "{}", err(&done));
+        assert!(out(&done).contains("run: ./tidy.sh\n") && out(&done).contains("user: www-data\n"), "{}", out(&done));
+    }
+    let done = run(dir, &["import", "cron.d", "-o", "manifests"]);
+    assert_eq!(code(&done), 0, "{}", err(&done));
+    assert_eq!(code(&run(dir, &["validate", "-f", "manifests"])), 0);
 }

@@ -221,6 +221,7 @@ fn text(format: &Format, sections: &[serde_json::Value]) -> String {
         "pm2" => serde_json::json!({ "apps": sections }).to_string(),
         "supervisord" => lines(&|n| format!("[program:web{n}]")),
         "systemd" => lines(&|_| "[Service]".to_owned()),
+        "crontab" => lines(&|n| format!("# job {n}\n{} * * * * root ./run {n}%in\\%put%", n * 7)),
         _ => lines(&|n| format!("web{n}: ./run {n}")).replace('=', ": "),
     }
 }
@@ -248,8 +249,9 @@ fn check(format: &Format, bytes: &[u8]) -> Result<(), TestCaseError> {
     let folder = tempfile::TempDir::new().expect("a folder");
     let path = folder.path().join("input.any");
     fs::write(&path, bytes).expect("written");
-    for docker in [false, true] {
-        let around = Around { target: PathBuf::from("/srv/x"), home: Some(PathBuf::from("/home/ada")), docker };
+    for is in [false, true] {
+        let home = Some(PathBuf::from("/home/ada"));
+        let around = Around { target: PathBuf::from("/srv/x"), home, docker: is, system: is };
         let Ok(imported) = import(format, std::slice::from_ref(&path), &around) else { continue };
         for source in &imported.sources {
             for leaf in Key::root(source).leaves().iter().filter(|leaf| !leaf.path.is_empty()) {
@@ -269,6 +271,117 @@ fn check(format: &Format, bytes: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Pieces of calendar expressions and spans, most of which make none.
+const TIMES: &[&str] = &[
+    "daily",
+    "weekly",
+    "Mon..Fri 08:00",
+    "*:0/15",
+    "*-*-* 03:00:00",
+    "*-*-1..7",
+    "Mon *-*-01 1:2",
+    "5min",
+    "1h",
+    "0",
+    "",
+    "Fri..Mon",
+    "*-*~1",
+    "2027-01-01",
+    "UTC",
+    "daily UTC",
+    "1:00 Europe/Berlin",
+    "1:00 Mars/Olympus",
+    "99:99",
+    "é",
+    "*:*:*",
+    "0/0:0",
+    "1..0:5",
+    "*-13-1",
+    "infinity",
+    "-1",
+    "true",
+    "no",
+    "99999999999d",
+];
+/// Keys of timers, and one that is none.
+const TIMERS: &[&str] = &[
+    "OnCalendar",
+    "OnUnitActiveSec",
+    "OnUnitInactiveSec",
+    "OnBootSec",
+    "OnActiveSec",
+    "RandomizedDelaySec",
+    "Persistent",
+    "FixedRandomDelay",
+    "AccuracySec",
+    "WakeSystem",
+    "OnClock",
+];
+
+fn check_timer(lines: &[(&str, &str)], kind: &str) -> Result<(), TestCaseError> {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let lines: String = lines.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let files = [folder.path().join("a.timer"), folder.path().join("a.service")];
+    fs::write(&files[0], format!("[Unit]\nDescription=x\nAfter=b.service\n[Timer]\n{lines}")).expect("written");
+    fs::write(&files[1], format!("[Service]\nType={kind}\nRestart=always\nExecStart=/bin/a\n")).expect("written");
+    let home = Some(PathBuf::from("/home/ada"));
+    let around = Around { target: PathBuf::from("/srv/x"), home, docker: false, system: false };
+    let format = setpoint::import::find("systemd").expect("systemd");
+    let imported = import(format, &files, &around).expect("files that can be read");
+    for source in &imported.sources {
+        for leaf in Key::root(source).leaves().iter().filter(|leaf| !leaf.path.is_empty()) {
+            prop_assert_eq!(imported.report.covering(leaf), 1, "{:?} of {}", leaf.path, lines);
+        }
+    }
+    for draft in &imported.drafts {
+        let loaded = load_text(draft.yaml().as_bytes(), Form::Yaml, &LoadContext { folder: PathBuf::from("/") });
+        prop_assert!(loaded.is_ok(), "{}\n{}", draft.yaml(), loaded.expect_err("problems"));
+    }
+    Ok(())
+}
+
+/// Pieces of lines of a crontab.
+const LINES: &[&str] = &[
+    "0 3 * * *",
+    "*/5 * * * *",
+    "@reboot",
+    "@daily",
+    "5/15 * * * *",
+    "22-2 0 * * *",
+    "0 0 31 2 *",
+    "root",
+    "/bin/a",
+    "cd /x &&",
+    "%",
+    "\\%",
+    "a%b%%c",
+    "A=b",
+    "SHELL=/bin/bash",
+    "SHELL=",
+    "SHELL = \"a b\"",
+    "MAILTO=\"\"",
+    "CRON_TZ=Europe/Berlin",
+    "CRON_TZ=x",
+    "RANDOM_DELAY=5",
+    "RANDOM_DELAY=x",
+    "HOME=/h",
+    "HOME=x",
+    "USER=y",
+    "'a b'=c",
+    "# words",
+    "",
+    "-",
+    "=",
+    "\u{85}",
+    "\u{0}",
+    "é",
+    "line",
+    "3",
+    "flock -n x",
+    "\"",
+    "'",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -277,6 +390,20 @@ proptest! {
         for format in FORMATS {
             check(format, text(format, &sections).as_bytes())?;
         }
+    }
+
+    #[test]
+    fn lines_of_crontabs(lines in prop::collection::vec(prop::collection::vec(prop::sample::select(LINES), 0..6), 0..8)) {
+        let text: String = lines.iter().map(|words| format!("{}\n", words.join(" "))).collect();
+        check(setpoint::import::find("crontab").expect("crontab"), text.as_bytes())?;
+    }
+
+    #[test]
+    fn timers_of_every_sort(
+        lines in prop::collection::vec((prop::sample::select(TIMERS), prop::sample::select(TIMES)), 0..6),
+        kind in prop::sample::select(&["simple", "oneshot"][..]),
+    ) {
+        check_timer(&lines, kind)?;
     }
 
     #[test]

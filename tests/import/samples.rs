@@ -15,7 +15,7 @@ fn samples() -> PathBuf {
 
 /// Two folders below the samples, so that relative paths show.
 fn around(docker: bool) -> Around {
-    Around { target: samples().join("manifests"), home: Some(PathBuf::from("/home/ada")), docker }
+    Around { target: samples().join("manifests"), home: Some(PathBuf::from("/home/ada")), docker, system: false }
 }
 
 /// The samples of a format: those that are broken, and those that are not.
@@ -125,6 +125,45 @@ fn units_that_are_imported_together_need_each_other() {
     let imported = import(format, &files, &around(false)).expect("good samples");
     check(&imported, "two units");
     assert!(documents(&imported).contains("needs: [shop-db]"), "{}", documents(&imported));
+}
+
+#[test]
+fn timers_make_cron_jobs_of_what_they_start() {
+    let format = setpoint::import::find("systemd").expect("systemd");
+    // The order of files makes no difference.
+    let pairs = [("backup.timer", "backup.service"), ("sweep.timer", "nasty@one.service")];
+    for (timer, service) in pairs {
+        let files: Vec<PathBuf> = [timer, service].iter().map(|name| samples().join("systemd").join(name)).collect();
+        let imported = import(format, &files, &around(false)).expect("good samples");
+        check(&imported, timer);
+        let text = format!("{}\n{}", documents(&imported), imported.report.text(false));
+        expect_file![golden(&files[0], ".pair")].assert_eq(&placeless(&text));
+        assert!(text.starts_with("# ") && text.contains("kind: CronJob\n"), "{text}");
+    }
+}
+
+#[test]
+fn what_needs_a_unit_that_ends_waits_for_its_end() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path
+    };
+    let files = [
+        write(
+            "web.service",
+            "[Unit]\nRequires=migrate.service tidy.service\nAfter=migrate.service\n[Service]\nExecStart=/web\n",
+        ),
+        write("migrate.service", "[Service]\nType=oneshot\nExecStart=/migrate\n"),
+        write("tidy.service", "[Service]\nType=oneshot\nExecStart=/tidy\n"),
+        write("tidy.timer", "[Timer]\nOnCalendar=hourly\n"),
+    ];
+    let imported = import(setpoint::import::find("systemd").expect("systemd"), &files, &around(false)).expect("good");
+    check(&imported, "needs");
+    let yaml = documents(&imported);
+    assert!(yaml.contains("needs: [{ name: job/migrate, until: done }]"), "{yaml}");
+    assert!(imported.report.text(false).contains("became no service and no job"), "{}", imported.report.text(false));
 }
 
 #[test]

@@ -1,16 +1,18 @@
-//! systemd service units.
+//! systemd service units and their timers.
 //!
-//! In: one or several `.service` files, or a folder of them. Out: a Service per unit. Not here: timers and sockets, which
-//! are kinds that are not there yet; drop-ins, which `systemctl cat` merges.
+//! In: `.service` and `.timer` files, or a folder of them. Out: a Service per unit; a CronJob for one that a timer starts,
+//! and a Job for another that ends by itself. Not here: sockets; drop-ins, which `systemctl cat` merges.
 //!
 //! What a unit leaves unsaid is written down where it matters: `Restart=no`, 90 s to stop, and `/` as its folder.
 //! systemd signals every process of a unit, so `run` is a line, whose group is signalled; with `KillMode=process` or
 //! `mixed` it is a list.
 //! The surprise: `After=` alone orders two starts and `needs` waits for one, so only units imported together become needs.
 
+mod calendar;
 mod exec;
 mod keys;
 mod rules;
+mod timer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,43 +23,49 @@ use self::keys::{INSTALL, SERVICE, UNIT};
 use super::source::{Key, Node};
 use super::work::Work;
 use super::{Format, Import, ini};
+use crate::kind::{job, service};
 use crate::load::Problem;
 
 /// The line in [`super::FORMATS`].
 pub const FORMAT: Format = Format {
     name: "systemd",
-    about: "service units of systemd: .service files, or a folder of them",
-    files: &["*.service"],
+    about: "units of systemd: .service and .timer files, or a folder of them",
+    files: &["*.service", "*.timer"],
     read,
     import,
 };
 
 fn read(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
     let node = ini::read(ini::Dialect::Systemd, file, text)?;
-    if Key::root(&node).get("Service").is_none() {
-        let help = "timers, sockets and the like cannot be imported yet";
-        return Err(vec![Problem::of_file(file, "there is no section [Service] in it", help)]);
+    if Key::root(&node).get("Service").is_none() && Key::root(&node).get("Timer").is_none() {
+        let help = "sockets, mounts and the like cannot be imported";
+        return Err(vec![Problem::of_file(file, "there is no section [Service] or [Timer] in it", help)]);
     }
     Ok(node)
 }
 
 fn import(import: &mut Import<'_>, root: &Key<'_>) {
     let stem = import.stem.clone();
-    let Some(service) = root.get("Service") else { return };
+    let Some(section) = root.get("Service") else { return timer::import(import, root) };
     if stem.ends_with('@') {
         let why = "this is a template: copy it to NAME@INSTANCE.service, and import that";
         return import.report.drop_rest("", root, why);
     }
     let is_user = import.folder.components().any(|part| part.as_os_str() == "user")
         || root.get("Install").is_some_and(|install| install.text_of("WantedBy") == Some("default.target"));
-    let mut work = import.service(&stem.replace('@', "-"), &service);
+    let ends = section.get("Type").is_some_and(|kind| kind.text() == Some("oneshot"));
+    let kind = if ends { &job::DEF } else { &service::DEF };
+    let mut work = import.object(kind, &stem.replace('@', "-"), &section);
+    work.units.insert(stem.clone(), work.draft.name.clone());
     work.section = root.clone();
     work.vars = specifiers(&work, &stem);
     let home = work.around.home.as_ref().filter(|_| is_user).map(|home| home.display().to_string());
     // Where a unit starts when it does not say so. Relative paths in units are relative to that, too.
     let dir = home.unwrap_or_else(|| "/".to_owned());
     work.draft.set("dir", json!(dir));
-    work.draft.set("restart", json!("never"));
+    if !ends {
+        work.draft.set("restart", json!("never"));
+    }
     work.draft.set("stop.grace", json!("90s"));
     if let Some(unit) = root.get("Unit") {
         work.apply(UNIT, &unit);
@@ -65,8 +73,8 @@ fn import(import: &mut Import<'_>, root: &Key<'_>) {
     if let Some(install) = root.get("Install") {
         work.apply(INSTALL, &install);
     }
-    if exec::command(&mut work, &service) {
-        work.apply(SERVICE, &service);
+    if exec::command(&mut work, &section) {
+        work.apply(SERVICE, &section);
         work.finish();
     } else {
         work.report.drop_rest("", root, "a unit without an ExecStart that can be read is no service");

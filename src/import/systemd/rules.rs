@@ -65,7 +65,9 @@ pub fn kind_of_start(work: &mut Work<'_>, key: &Key<'_>) {
         "notify" => work.map(key, "ready.notify", true),
         "notify-reload" => work.near(key, "ready.notify", true, "there is no reload"),
         "oneshot" => {
-            work.said(key, "restart", "it runs once and stays ended; a Job will do that, and is not there yet")
+            let how =
+                "what ends by itself is done once for each change, and not at each boot, unless a timer starts it";
+            work.said(key, "", how);
         }
         "forking" => work.drop(key, &format!("{FRONT}; add its option for that")),
         "dbus" => work.drop(key, "D-Bus is not watched; `ready: { command: [..] }` can ask for a name"),
