@@ -37,6 +37,7 @@ fn a_first_day_before_anything_runs() {
         = 0
         $ setpoint init sample
           wrote sample/hello.yaml
+          wrote sample/disk.yaml
           Next: setpoint apply -f sample
         = 0
         $ setpoint init sample
@@ -44,33 +45,37 @@ fn a_first_day_before_anything_runs() {
         !   help: it was left as it is; name another folder: setpoint init DIR
         = 5
         $ setpoint validate -f sample
-          1 object in 1 file is valid.
+          2 objects in 2 files are valid.
         = 0
         $ setpoint diff -f sample
+          + cronjob/disk         start         (new)
           + service/hello        start         (new)
-          Plan PLAN: 1 add, 0 change, 0 remove, 0 left over.   Apply it: setpoint apply -f sample --expect PLAN
+          Plan PLAN: 2 add, 0 change, 0 remove, 0 left over.   Apply it: setpoint apply -f sample --expect PLAN
         = 1
         $ setpoint apply -f sample --dry-run
+          + cronjob/disk         start         (new)
           + service/hello        start         (new)
         ! Nothing was changed: --dry-run.
         = 0
         $ setpoint apply -f sample --no-start
+          + cronjob/disk         start         (new)
           + service/hello        start         (new)
-        ! Applied PLAN: 1 add, 0 change, 0 remove, 0 left over; generation 1.   Next: setpoint get
+        ! Applied PLAN: 2 add, 0 change, 0 remove, 0 left over; generation 1.   Next: setpoint get
         ! no controller runs, so nothing is done about it yet; start one: setpoint controller start
         = 0
         $ setpoint apply -f sample --no-start
-            1 unchanged
+            2 unchanged
         ! Nothing to change.
         ! no controller runs, so nothing is done about it yet; start one: setpoint controller start
         = 0
         $ setpoint get
-          NAME           STATE     READY  RESTARTS  SINCE  PID  WHY
-          service/hello  Starting  0/1    0         -      -    it is wanted and does not run
+          NAME           STATE      READY  RESTARTS  SINCE  PID  WHY
+          cronjob/disk   Scheduled  -      -         -      -    next in SPAN
+          service/hello  Starting   0/1    0         -      -    it is wanted and does not run
         ! no controller runs, so nothing is started or stopped: setpoint controller start
         = 0
         $ setpoint diff -f sample
-            1 unchanged
+            2 unchanged
           Nothing to change.
         = 0
         $ setpoint logs hello
@@ -111,8 +116,10 @@ fn a_first_day_before_anything_runs() {
         ! no controller runs, so nothing is done about it yet; start one: setpoint controller start
         = 0
         $ setpoint get
-          NAME           STATE   READY  RESTARTS  SINCE  PID  WHY
-          service/hello  Paused  0/1    0         -      -    US paused it: disk swap
+          NAME           STATE      READY  RESTARTS  SINCE  PID  WHY
+          cronjob/disk   Scheduled  -      -         -      -    next in SPAN
+          service/hello  Paused     0/1    0         -      -    US paused it: disk swap
+        ! no controller runs, so nothing is started or stopped: setpoint controller start
         = 0
         $ setpoint resume hello
           service/hello resumed

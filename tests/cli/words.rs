@@ -25,7 +25,7 @@ pub fn transcript(world: &World, lines: &[&str]) -> String {
     text
 }
 
-/// The line with what differs from run to run left out: pids, plan ids, moments, ages.
+/// The line with what differs from run to run left out: pids, plan ids, moments, ages, and how long it is until then.
 fn settled(line: &str) -> String {
     let mut before = "";
     let words = line.split(' ').map(|word| {
@@ -36,7 +36,9 @@ fn settled(line: &str) -> String {
             bare.strip_prefix("p-").is_some_and(|id| id.len() == 6 && id.bytes().all(|b| b.is_ascii_hexdigit()));
         let is_age = bare.strip_suffix('s').is_some_and(|age| age.contains('.') && is_number(&age.replace('.', "")));
         let is_moment = bare.len() == 20 && bare.starts_with("20") && bare.ends_with('Z') && !last.ends_with("or");
+        let is_wait = bare.strip_suffix(['s', 'm']).is_some_and(is_number) && line.contains("next in");
         let stand_in = match () {
+            () if is_wait && last == "in" => "SPAN",
             () if is_plan => "PLAN",
             () if is_age => "AGE",
             () if is_moment => "WHEN",
