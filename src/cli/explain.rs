@@ -21,6 +21,12 @@ pub struct Args {
     pub path: String,
 }
 
+/// What a person writes first: what it is called, when it is done, what is done, and in which surroundings.
+const FIRST: &[&str] = &[
+    "name", "params", "schedule", "every", "times", "at", "run", "steps", "use", "with", "prompt", "agent", "http",
+    "mcp", "dir", "env",
+];
+
 /// Explains.
 ///
 /// # Errors
@@ -90,9 +96,9 @@ fn of_kind(def: &KindDef, node: &Value) -> String {
     out
 }
 
-/// What a person writes first comes first.
+/// The fields as a person writes them.
 fn in_order(fields: &Map<String, Value>) -> Vec<&str> {
-    let rank = |name: &str| ["name", "run", "dir", "env"].iter().position(|first| *first == name).unwrap_or(9);
+    let rank = |name: &str| FIRST.iter().position(|first| *first == name).unwrap_or(FIRST.len());
     let mut names: Vec<&str> = fields.keys().map(String::as_str).collect();
     names.sort_by_key(|name| (rank(name), matches!(*name, "labels" | "annotations"), *name));
     names
