@@ -11,6 +11,7 @@ pub mod engine;
 pub mod execute;
 pub mod home;
 pub mod import;
+pub mod job;
 pub mod kind;
 pub mod load;
 pub mod observe;

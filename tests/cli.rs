@@ -7,6 +7,8 @@
 mod codes;
 #[path = "cli/day.rs"]
 mod day;
+#[path = "cli/jobs.rs"]
+mod jobs;
 #[path = "cli/names.rs"]
 mod names;
 #[path = "cli/needs.rs"]

@@ -26,6 +26,7 @@ pub mod history;
 pub mod import;
 pub mod init;
 pub mod install;
+pub mod job;
 pub mod join;
 pub mod keys;
 pub mod lines;
@@ -211,6 +212,7 @@ enum Verb {
     Thaw(freeze::ThawArgs),
     Cron(cron::Args),
     Import(import::Args),
+    Job(job::Args),
     Controller(controller::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
@@ -266,6 +268,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Thaw(args) => freeze::thaw(global, &args),
         Verb::Cron(args) => cron::run(global, args),
         Verb::Import(args) => import::run(global, args),
+        Verb::Job(args) => job::run(global, args),
         Verb::Controller(args) => controller::run(global, args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Completion(args) => completion::run(&args),

@@ -136,7 +136,7 @@ fn whole(text: &str) -> Result<Map<String, Value>, Failure> {
 }
 
 /// A value as its schema asks for it: text stays text where text is asked for, and is JSON elsewhere where it can be.
-fn typed(schema: &Params, name: &str, text: &str) -> Value {
+pub(super) fn typed(schema: &Params, name: &str, text: &str) -> Value {
     let property = schema.schema().and_then(|schema| schema.get("properties")?.get(name));
     let is_text = property.and_then(|property| property.get("type")).is_some_and(|types| match types {
         Value::String(word) => word == "string",
