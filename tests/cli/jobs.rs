@@ -169,6 +169,9 @@ fn what_is_wrong_is_told_by_field_and_nothing_is_written() {
     ];
     expect![[r#"
         $ setpoint job create --schedule '0 3 * *' --run x -- -x
+        ! error: the job is not right, and nothing was written
+        !   name must have 1 to 64 letters, digits, `-` and `_`, and begin with a letter or a digit
+        !   schedule is wrong: `0 3 * *` has 4 of five fields; write five fields: minute hour day-of-month month day-of-week, as in `0 3 * * *`
         = 2
         $ setpoint job create 'a b' --schedule '0 3 * * *' --run x
         ! error: name must have 1 to 64 letters, digits, `-` and `_`, and begin with a letter or a digit
