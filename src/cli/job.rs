@@ -212,7 +212,9 @@ fn schema(draft: &Draft, global: &Global) -> Params {
         let mut bare = draft.clone();
         bare.fields.retain(|key, _| matches!(key.as_str(), "type" | "capability" | "workflow"));
         bare.set("every", Some(json!("1h")));
-        let parsed = (cronjob::DEF.parse)(&bare.spec(Path::new("/"))).ok()?;
+        let mut spec = bare.object("job");
+        spec.as_object_mut()?.retain(|key, _| !matches!(key.as_str(), "kind" | "name"));
+        let parsed = (cronjob::DEF.parse)(&spec).ok()?;
         let rule = parsed.kind.runs()?;
         Some(takes(&facts.desired, rule, &Value::Object(Map::new())).0)
     };

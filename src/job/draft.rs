@@ -4,12 +4,11 @@
 //! Not here: whether a capability exists. The surprise: fields nobody here knows are kept and checked as those of a
 //! CronJob, so an edit loses nothing that a person wrote by hand but comments between the keys.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::refused::Refused;
+use crate::kind::cronjob;
 
 /// How a session is started.
 const SPAWN_MODES: &[&str] = &["headless_ephemeral", "headless_persistent", "interactive_persistent"];
@@ -41,8 +40,6 @@ const REWRITTEN: &[&str] = &[
     "kind",
     "name",
     "apiVersion",
-    "labels",
-    "annotations",
     "jitter_seconds",
 ];
 
@@ -136,10 +133,8 @@ impl Draft {
             let text = "jitter_seconds must be a non-negative integer, such as 90: whole seconds";
             refused.add("jitter_seconds", text.to_owned());
         }
-        for key in ["recurring", "enabled"] {
-            if self.fields.get(key).is_some_and(|value| !value.is_boolean()) {
-                refused.add(key, format!("{key} must be true or false"));
-            }
+        if self.fields.get("recurring").is_some_and(|value| !value.is_boolean()) {
+            refused.add("recurring", "recurring must be true or false".to_owned());
         }
         if self.fields.get("params").is_some_and(|params| !params.is_object()) {
             refused.add("params", "params must map names to values".to_owned());
@@ -156,30 +151,27 @@ impl Draft {
         }
     }
 
-    /// The spec of the CronJob it becomes; `folder` is that of its file. What [`Draft::check_words`] refuses is left out.
+    /// The CronJob it becomes, as a manifest says it. What [`Draft::check_words`] refuses is left out.
     #[must_use]
-    pub fn spec(&self, folder: &Path) -> Value {
-        let mut spec: Map<String, Value> = self
-            .fields
-            .iter()
-            .filter(|(key, _)| !REWRITTEN.contains(&&***key))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
+    pub fn object(&self, name: &str) -> Value {
+        let is_kept = |key: &str| !REWRITTEN.contains(&key);
+        let kept = self.fields.iter().filter(|(key, _)| is_kept(key));
+        let mut object: Map<String, Value> = kept.map(|(key, value)| (key.clone(), value.clone())).collect();
+        object.insert("kind".to_owned(), json!(cronjob::DEF.kind));
+        object.insert("name".to_owned(), json!(name));
         if let Some(used) = self.used() {
-            spec.insert("use".to_owned(), json!(used));
+            object.insert("use".to_owned(), json!(used));
             if let Some(params) = self.fields.get("params").filter(|params| params.is_object()) {
-                spec.insert("with".to_owned(), params.clone());
+                object.insert("with".to_owned(), params.clone());
             }
         }
         if let Some(seconds) = self.fields.get("jitter_seconds").filter(|seconds| seconds.is_u64()) {
-            spec.insert("jitter_seconds".to_owned(), seconds.clone());
+            object.insert("jitter_seconds".to_owned(), seconds.clone());
         }
         if self.fields.get("recurring") == Some(&Value::Bool(false)) {
-            spec.insert("once".to_owned(), json!(true));
+            object.insert("once".to_owned(), json!(true));
         }
-        let dir = spec.get("dir").and_then(Value::as_str).unwrap_or_default();
-        spec.insert("dir".to_owned(), json!(folder.join(dir).display().to_string().trim_end_matches('/')));
-        Value::Object(spec)
+        Value::Object(object)
     }
 
     /// What it uses; none when it says what it does by itself.

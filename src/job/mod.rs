@@ -11,7 +11,6 @@ pub mod draft;
 mod file;
 pub mod refused;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -19,15 +18,14 @@ use serde_json::Value;
 pub use draft::Draft;
 pub use refused::{Refused, Why};
 
-use crate::desired::known::Known;
 use crate::desired::live::LAYER_USER;
-use crate::desired::{Store, Stored, references};
+use crate::desired::{Store, Stored, form};
 use crate::engine::name::is_name;
 use crate::engine::schedule::Schedule;
 use crate::engine::{ObjectRef, Timestamp};
 use crate::home::Home;
-use crate::kind::{FieldError, Names, cronjob};
-use crate::load::{LoadContext, load};
+use crate::kind::cronjob;
+use crate::load::LoadContext;
 
 /// What was written.
 #[derive(Clone, Debug)]
@@ -70,10 +68,7 @@ pub fn create_job(home: &Home, draft: &Draft) -> Result<Created, Refused> {
             Refused::of_system(format!("{} cannot be written: {error}; make room, or check its owner", file.display()))
         }
     })?;
-    // Paths in it are absolute once it is read.
-    let read = load(std::slice::from_ref(&file), &LoadContext { folder: home.jobs() }).ok();
-    let read = read.and_then(|loaded| loaded.manifests.first().map(|manifest| manifest.spec.clone()));
-    Ok(Created { id, file, is_new, spec: read.unwrap_or(spec), warnings })
+    Ok(Created { id, file, is_new, spec, warnings })
 }
 
 /// The job of this name, as its file says it.
@@ -167,44 +162,26 @@ fn place(
 
 /// Says what is wrong with each field; gives the spec when it can be read.
 fn check(home: &Home, draft: &Draft, id: &ObjectRef, base: &Stored, refused: &mut Refused) -> Option<Value> {
-    let work = draft.work_key();
     draft.check_words(refused);
-    let jobs = home.jobs();
-    let jobs = jobs.canonicalize().unwrap_or(jobs);
-    let spec = draft.spec(&jobs);
-    let field = |path: &[String]| match path.first().map(String::as_str) {
-        None if draft.fields.get("schedule").or(draft.fields.get("every")).is_none() => "schedule".to_owned(),
-        None | Some("use") => work.to_owned(),
-        Some("with") => "params".to_owned(),
-        Some("once") => "recurring".to_owned(),
-        Some(other) => other.to_owned(),
+    let work = draft.work_key();
+    let field = |path: &str| match path.split('.').next().unwrap_or_default() {
+        "" if draft.fields.get("schedule").or(draft.fields.get("every")).is_none() => "schedule".to_owned(),
+        "" | "use" => work.to_owned(),
+        "with" => "params".to_owned(),
+        "once" => "recurring".to_owned(),
+        other => other.to_owned(),
     };
-    let parsed = match (cronjob::DEF.parse)(&spec) {
-        Ok(parsed) => parsed,
-        Err(errors) => {
-            errors.iter().for_each(|error| refused.add(&field(&error.path), in_words(error, &field(&error.path))));
-            return None;
-        }
-    };
-    let removed = BTreeSet::new();
-    let known = Known::new(base, &[], &removed);
-    for reference in &parsed.references {
-        for fault in references::faults(&known, id, &reference.names) {
-            let name = match (&reference.names, fault.below.is_empty()) {
-                (Names::Use { .. }, false) => "params".to_owned(),
-                (_, _) => field(&reference.path),
-            };
-            refused.add(&name, format!("{}; {}", fault.message, fault.help));
-            fault.meant.iter().for_each(|meant| refused.suggest(Some(meant)));
+    // The folder itself may not be there yet.
+    let root = home.root().canonicalize().unwrap_or_else(|_| home.root().to_path_buf());
+    let cx = LoadContext { folder: root.join("jobs") };
+    match form::check(base, &draft.object(id.name()), &cx) {
+        Ok(manifest) => Some(manifest.spec.clone()),
+        Err(said) => {
+            said.errors_by_field.into_iter().for_each(|(path, text)| refused.add(&field(&path), text));
+            said.suggestions.iter().for_each(|meant| refused.suggest(Some(meant)));
+            None
         }
     }
-    Some(parsed.spec)
-}
-
-/// An error of a spec as a sentence about a field of the form.
-fn in_words(error: &FieldError, field: &str) -> String {
-    let inside: String = error.path.iter().skip(1).map(|step| format!(".{step}")).collect();
-    format!("{field}{inside} {}; {}", error.what, error.help)
 }
 
 /// When a job is due, in words; none when it has no schedule.

@@ -171,16 +171,16 @@ fn what_is_wrong_is_told_by_field_and_nothing_is_written() {
         $ setpoint job create --schedule '0 3 * *' --run x -- -x
         ! error: the job is not right, and nothing was written
         !   name must have 1 to 64 letters, digits, `-` and `_`, and begin with a letter or a digit
-        !   schedule is wrong: `0 3 * *` has 4 of five fields; write five fields: minute hour day-of-month month day-of-week, as in `0 3 * * *`
+        !   `schedule` is wrong: `0 3 * *` has 4 of five fields; write five fields: minute hour day-of-month month day-of-week, as in `0 3 * * *`
         = 2
         $ setpoint job create 'a b' --schedule '0 3 * * *' --run x
         ! error: name must have 1 to 64 letters, digits, `-` and `_`, and begin with a letter or a digit
         = 2
         $ setpoint job create x --run x
-        ! error: schedule does not say when: `schedule` is missing; write `schedule: "0 3 * * *"`, or `every: 15m`
+        ! error: CronJob "x" does not say when: `schedule` is missing; write `schedule: "0 3 * * *"`, or `every: 15m`
         = 2
         $ setpoint job create x --schedule '61 3 * * *' --run x
-        ! error: schedule is wrong in its minute: `61` is not within 0 to 59; write 0 to 59; the minute after 59 is 0 of the next hour
+        ! error: `schedule` is wrong in its minute: `61` is not within 0 to 59; write 0 to 59; the minute after 59 is 0 of the next hour
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --run x --jitter=-5
         ! error: jitter_seconds must be a non-negative integer, such as 90: whole seconds
@@ -191,15 +191,15 @@ fn what_is_wrong_is_told_by_field_and_nothing_is_written() {
         !   `timeZone` is `Mars/Olympus`, which is no time zone; write the IANA name of a place, such as Europe/Berlin, or UTC
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --capability deplpy
-        ! error: cronjob/x uses `capability/deplpy`, which is neither in these files nor applied; add its manifest, apply it first, or correct the name
+        ! error: cronjob/x uses `capability/deplpy`, which is neither in these files nor applied; did you mean `capability/deploy`?; add its manifest, apply it first, or correct the name
         !   help: did you mean capability/deploy?
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --workflow wb-morning
-        ! error: cronjob/x uses `workflow/wb-morning`, which is a slash command; the object behind it is workflow/morning-routine; write morning-routine
+        ! error: cronjob/x uses `workflow/wb-morning`, which is a slash command; the object behind it is workflow/morning-routine; did you mean `morning-routine`?; write morning-routine
         !   help: did you mean morning-routine?
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --capability deploy --param ap=shop
-        ! error: cronjob/x uses capability/deploy: `with.ap` is not a parameter; it takes app, count; cronjob/x uses capability/deploy: `with.app` is missing; give it: app (string)
+        ! error: cronjob/x uses capability/deploy: `with.ap` is not a parameter; did you mean `app`?; it takes app, count; cronjob/x uses capability/deploy: `with.app` is missing; give it: app (string)
         !   help: did you mean app?
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --workflow morning-routine
@@ -216,9 +216,9 @@ fn what_is_wrong_is_told_by_field_and_nothing_is_written() {
     assert_eq!(said.code, 2, "{said:?}");
     expect![[r#"
         {
-          "error": "cronjob/x uses `capability/deplpy`, which is neither in these files nor applied; add its manifest, apply it first, or correct the name",
+          "error": "cronjob/x uses `capability/deplpy`, which is neither in these files nor applied; did you mean `capability/deploy`?; add its manifest, apply it first, or correct the name",
           "errors_by_field": {
-            "capability": "cronjob/x uses `capability/deplpy`, which is neither in these files nor applied; add its manifest, apply it first, or correct the name"
+            "capability": "cronjob/x uses `capability/deplpy`, which is neither in these files nor applied; did you mean `capability/deploy`?; add its manifest, apply it first, or correct the name"
           },
           "success": false,
           "suggestions": [
