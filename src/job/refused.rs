@@ -107,6 +107,8 @@ impl fmt::Display for Refused {
         }
         match self.suggestions.as_slice() {
             [] => Ok(()),
+            // It stands beside what is wrong already.
+            _ if lines.iter().any(|line| line.contains("did you mean")) => Ok(()),
             [one] => write!(f, "\n  help: did you mean {one}?"),
             several => write!(f, "\n  help: did you mean one of {}?", several.join(", ")),
         }

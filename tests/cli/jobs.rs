@@ -192,15 +192,12 @@ fn what_is_wrong_is_told_by_field_and_nothing_is_written() {
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --capability deplpy
         ! error: cronjob/x uses `capability/deplpy`, which is neither in these files nor applied; did you mean `capability/deploy`?; add its manifest, apply it first, or correct the name
-        !   help: did you mean capability/deploy?
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --workflow wb-morning
         ! error: cronjob/x uses `workflow/wb-morning`, which is a slash command; the object behind it is workflow/morning-routine; did you mean `morning-routine`?; write morning-routine
-        !   help: did you mean morning-routine?
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --capability deploy --param ap=shop
         ! error: cronjob/x uses capability/deploy: `with.ap` is not a parameter; did you mean `app`?; it takes app, count; cronjob/x uses capability/deploy: `with.app` is missing; give it: app (string)
-        !   help: did you mean app?
         = 2
         $ setpoint job create x --schedule '0 3 * * *' --workflow morning-routine
         ! error: cronjob/x uses workflow/morning-routine: `with.day` is missing; give it: day (string)
