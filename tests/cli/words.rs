@@ -39,6 +39,8 @@ fn settled(line: &str) -> String {
         let is_wait = bare.strip_suffix(['s', 'm']).is_some_and(is_number) && line.contains("next in");
         let stand_in = match () {
             () if is_wait && last == "in" => "SPAN",
+            // The minute of the test may be the one that is due.
+            () if bare == "now" && last == "next" => "in SPAN",
             () if is_plan => "PLAN",
             () if is_age => "AGE",
             () if is_moment => "WHEN",
