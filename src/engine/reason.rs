@@ -94,6 +94,8 @@ pub enum Reason {
     NotYet { until: Timestamp },
     /// Its next due time, without and with the jitter.
     Scheduled { next: Next },
+    /// It is due at the next start of the machine.
+    AtBoot,
     /// Its schedule has no further due time.
     NeverAgain,
     /// It ran once, as it should.
@@ -206,7 +208,7 @@ impl Decision {
             Reason::StepWaits => State::Waiting,
             Reason::Due => State::Starting,
             Reason::AtWork | Reason::Steps { .. } => State::Running,
-            Reason::Scheduled { .. } | Reason::Registered | Reason::ClockStepped => State::Scheduled,
+            Reason::Scheduled { .. } | Reason::AtBoot | Reason::Registered | Reason::ClockStepped => State::Scheduled,
             Reason::Settled { .. } | Reason::Writing => State::Scheduled,
             Reason::NeverAgain | Reason::Spent => State::Done,
             Reason::Disabled => State::Paused,

@@ -114,6 +114,7 @@ fn say_run(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 utc(next.effective)
             )
         }
+        Reason::AtBoot => f.write_str("it runs at the next start of the machine; this one does not count"),
         Reason::NeverAgain => f.write_str("its schedule has no further due time"),
         Reason::Spent => f.write_str("it runs once, and has"),
         Reason::Disabled => f.write_str("it is switched off by `enabled: false`"),

@@ -424,14 +424,24 @@ impl Life {
     /// Nothing is owed that could be done, nothing due is open, and somebody wakes up in time.
     fn at_rest(&mut self, plan: &Plan) {
         for decision in &plan.decisions {
-            use Reason::{Behind, Disabled, NeedsConsent, NeedsWait, NeverAgain, NotYet, Over, Scheduled, Spent};
-            use Reason::{StepWaits, Steps};
+            use Reason::{
+                AtBoot, Behind, Disabled, NeedsConsent, NeedsWait, NeverAgain, NotYet, Over, Scheduled, Spent,
+            };
+            use Reason::{FrozenByPerson, Paused, StepWaits, Steps};
             let is_end = matches!(
                 decision.because,
                 Behind { .. } | NeedsConsent { .. } | NeedsWait { .. } | NotYet { .. } | Over { .. }
             ) || matches!(
                 decision.because,
-                Scheduled { .. } | Disabled | Spent | NeverAgain | StepWaits | Steps { .. }
+                Scheduled { .. }
+                    | AtBoot
+                    | Disabled
+                    | Spent
+                    | NeverAgain
+                    | Paused { .. }
+                    | FrozenByPerson { .. }
+                    | StepWaits
+                    | Steps { .. }
             );
             if !is_end {
                 let what = || format!("{}: {}", decision.id, decision.because);

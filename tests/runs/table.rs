@@ -692,7 +692,7 @@ fn once_is_consumed_by_a_run_that_started() {
             .settled("09:00")
             .book_with("cronjob/a", |book| book.is_spent = true),
         expect![[r#"
-            wait cronjob/a/schedule: it runs once, and has [Done]
+            note [] up to 10:00:00 cronjob/a/schedule: it runs once, and has [Done]
         "#]],
     );
 }

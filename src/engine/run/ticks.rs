@@ -64,7 +64,9 @@ pub(super) fn decide(runs: &Runs<'_>, rule: &TimesRule, draft: &mut Draft) {
                 settled = due(runs, rule, times, cursor, draft);
             }
             if settled.is_empty() {
-                let reason = upcoming(runs, draft_next(runs, times, cursor), draft);
+                let reason = upcoming(runs, times, draft_next(runs, times, cursor), draft);
+                // What keeps it from running at its next due time is what a person wants to hear now.
+                let reason = held(runs, true, draft).unwrap_or(reason);
                 draft.push(facts, wait(id, reason));
             }
             settled.into_iter().for_each(|decision| draft.push(facts, decision));
@@ -76,8 +78,10 @@ fn draft_next(runs: &Runs<'_>, times: &Times, cursor: &Cursor) -> Option<Next> {
     runs.book.next.or_else(|| next(times, cursor))
 }
 
-fn upcoming(runs: &Runs<'_>, next: Option<Next>, draft: &mut Draft) -> Reason {
-    let Some(next) = next else { return Reason::NeverAgain };
+fn upcoming(runs: &Runs<'_>, times: &Times, next: Option<Next>, draft: &mut Draft) -> Reason {
+    let Some(next) = next else {
+        return if times.schedule.reboot { Reason::AtBoot } else { Reason::NeverAgain };
+    };
     draft.wake_wall(runs.case.facts, Mutant::ForgetDue, next.effective);
     Reason::Scheduled { next }
 }
@@ -112,8 +116,9 @@ fn standing<'a>(runs: &'a Runs<'_>, rule: &TimesRule, draft: &mut Draft) -> Stan
         let same = runs.book.cursor.as_ref().filter(|cursor| cursor.uid == uid && base(&cursor.key) == &*times.key);
         // Periods are counted from a moment that has been, also when the clock was set back.
         let known_since = same.map_or(facts.now.wall, |cursor| cursor.since.min(facts.now.wall));
+        let reason = if key.ends_with("+spent") { Reason::Spent } else { Reason::Registered };
         let cursor = Cursor { at: since, ..fresh(uid, key, known_since, facts.now) };
-        return Standing::Act(Note { ticks: Vec::new(), cursor }, Reason::Registered);
+        return Standing::Act(Note { ticks: Vec::new(), cursor }, reason);
     };
     if let Some(said) = stepped(cursor, facts.now) {
         let tick = Tick { nominal: facts.now.wall, to: None, count: 1, state: TickState::ClockStep, why: said };
@@ -139,11 +144,14 @@ fn is_of_schedule(cause: &Cause) -> bool {
     }
 }
 
-/// What a cursor belongs to. Being switched off or paused is part of it, so that coming back starts afresh.
+/// What a cursor belongs to. Being switched off, paused or spent is part of it, so that coming back starts afresh.
 fn key(runs: &Runs<'_>, rule: &TimesRule, times: &Times) -> Arc<str> {
     let paused = runs.case.object.overrides.paused.as_ref();
     let is_paused = !runs.case.facts.desired.is_draining
         && paused.is_some_and(|pause| pause.until.is_none_or(|until| runs.case.facts.now.wall < until));
+    if rule.is_enabled && rule.is_once && runs.book.is_spent && !runs.case.facts.is_off(Mutant::OnceAgain) {
+        return format!("{}+spent", times.key).into();
+    }
     match (rule.is_enabled, is_paused) {
         (true, false) => times.key.clone(),
         (true, true) => format!("{}+paused", times.key).into(),
