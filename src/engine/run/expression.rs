@@ -42,9 +42,9 @@ fn loops(expression: &IdedExpr) -> usize {
     };
     match &expression.expr {
         Expr::Unspecified | Expr::Ident(_) | Expr::Literal(_) => 0,
-        Expr::Call(call) => call.target.as_ref().map_or(0, |target| loops(target)).max(most(&call.args)),
+        Expr::Call(call) => call.target.as_ref().map_or(0, |target| loops(target.as_ref())).max(most(&call.args)),
         Expr::Comprehension(one) => {
-            let inside = [&one.loop_cond, &one.loop_step, &one.result, &one.accu_init].map(|part| loops(part));
+            let inside = [&one.loop_cond, &one.loop_step, &one.result, &one.accu_init].map(loops);
             loops(&one.iter_range).max(1 + inside.into_iter().max().unwrap_or(0))
         }
         Expr::List(list) => most(&list.elements),
