@@ -130,6 +130,7 @@ fn open_run(facts: &Facts, words: &[String]) -> Result<InstanceId, Failure> {
         facts.observed.ledger.books.get(&object).map(|book| book.runs.keys().cloned().collect()).unwrap_or_default();
     match causes.as_slice() {
         [] => {
+            facts.remembers()?;
             let text = format!("no run of {object} is under way\n  help: setpoint runs {object}");
             Err(Failure::new(exit::NOT_FOUND, text))
         }

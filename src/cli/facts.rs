@@ -219,6 +219,21 @@ impl Facts {
         }
     }
 
+    /// Whether runs can be told at all: a store that cannot be read is not an empty one.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    pub fn remembers(&self) -> Result<(), Failure> {
+        match &self.observed.ledger.trouble {
+            None => Ok(()),
+            Some(why) => {
+                let text =
+                    format!("runs cannot be told: {why}\n  help: setpoint doctor; what runs is in: setpoint get");
+                Err(Failure::new(exit::FAILED, text))
+            }
+        }
+    }
+
     /// What an object runs to completion, if anything.
     #[must_use]
     pub fn rule(&self, object: &ObjectRef) -> Option<&RunRule> {
@@ -407,8 +422,8 @@ impl Facts {
 fn weight(decision: &Decision) -> (u8, State) {
     let state = decision.state();
     let is_in_the_way = matches!(state, State::Held | State::NeedsConsent);
-    // The end of a run is being written down; what comes next says more.
-    let is_over = matches!(decision.action, Some(Action::Finish(_)));
+    // The end of a run is being written down, or is long since; what comes next, or is at work, says more.
+    let is_over = matches!(decision.action, Some(Action::Finish(_))) || matches!(decision.because, Reason::Over { .. });
     (u8::from(state != State::Scheduled && !is_over) + u8::from(is_in_the_way), state)
 }
 

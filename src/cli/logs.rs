@@ -230,6 +230,7 @@ fn instances(home: &Home, facts: &Facts, args: &Args) -> Result<Vec<InstanceId>,
 fn newest(home: &Home, facts: &Facts, args: &Args, object: &ObjectRef) -> Result<Vec<InstanceId>, Failure> {
     if let Some(name) = &args.run {
         let help = format!("help: setpoint runs {object}");
+        let name = name.strip_prefix(&format!("{object}/")).unwrap_or(name);
         let cause = name.parse().map_err(|e| Failure::new(exit::USAGE, format!("--run is `{name}`: {e}\n  {help}")))?;
         let id = InstanceId { object: object.clone(), cause };
         if facts.past.run(&id).is_none() {

@@ -59,6 +59,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         let id = order::run_of(&facts, word).ok_or_else(|| Failure::new(exit::NOT_FOUND, text))?;
         return super::print(&whole(global, &facts, &id)).map(|()| exit::OK);
     }
+    facts.remembers()?;
     let object = match args.objects.as_slice() {
         [] => None,
         words => Some(object(&facts, words)?),
