@@ -7,6 +7,7 @@
 
 use cel::common::ast::{EntryExpr, Expr, IdedEntryExpr};
 use cel::{Context, IdedExpr, Program, Value};
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 /// The longest expression, in bytes.
@@ -80,12 +81,29 @@ pub fn is_true(text: &str, scope: &Json) -> Result<bool, String> {
     }
     let mut context = Context::default();
     for (name, value) in scope.as_object().into_iter().flatten() {
-        context.add_variable(name.as_str(), value.clone()).map_err(|error| one_line(&error.to_string()))?;
+        context.add_variable(name.as_str(), Signed(value)).map_err(|error| one_line(&error.to_string()))?;
     }
     match program.execute(&context) {
         Ok(Value::Bool(answer)) => Ok(answer),
         Ok(_) => Err("it is neither true nor false".to_owned()),
         Err(error) => Err(one_line(&error.to_string())),
+    }
+}
+
+/// JSON whose whole numbers are signed where they can be, as those in an expression are: `params.n + 1` adds then.
+struct Signed<'a>(&'a Json);
+
+impl Serialize for Signed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Json::Number(number) => match number.as_i64() {
+                Some(number) => serializer.serialize_i64(number),
+                None => number.serialize(serializer),
+            },
+            Json::Array(items) => serializer.collect_seq(items.iter().map(Signed)),
+            Json::Object(fields) => serializer.collect_map(fields.iter().map(|(name, field)| (name, Signed(field)))),
+            plain @ (Json::Null | Json::Bool(_) | Json::String(_)) => plain.serialize(serializer),
+        }
     }
 }
 
