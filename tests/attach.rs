@@ -18,11 +18,11 @@ use world::{World, service};
 /// Answers every line, and says so when its window changes.
 const PARROT: &str = r#"
 import os, signal, sys
-signal.signal(signal.SIGWINCH, lambda *a: print('window', *os.get_terminal_size()))
+signal.signal(signal.SIGWINCH, lambda *a: os.write(1, b'window %d %d\n' % tuple(os.get_terminal_size())))
 print('parrot')
 for line in sys.stdin:
     if line == 'end\n': sys.exit(3)
-    print('said', line, end='')
+    os.write(1, ('said ' + line).encode())
 "#;
 
 /// Fills a screen of its own, once, with the cursor hidden and the mouse reported.
