@@ -149,13 +149,13 @@ pub fn passive(object: &Object) -> Option<&'static str> {
     if let Some(rule) = kind.runs() {
         return match rule.arises {
             Arises::Asked => Some("it runs when something uses it, or somebody asks: setpoint run"),
-            Arises::Once { .. } | Arises::Times(_) => None,
+            Arises::Once { .. } | Arises::Times(_) | Arises::Messages(_) => None,
         };
     }
     match kind.part() {
         Part::Quiet(_) => Some("it says when others are quiet"),
         Part::Settings(_) => Some("it is in force"),
-        Part::None | Part::Capability(_) | Part::Workflow(_) => None,
+        Part::None | Part::Capability(_) | Part::Workflow(_) | Part::Mailbox(_) | Part::Trigger(_) => None,
     }
 }
 

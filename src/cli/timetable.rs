@@ -79,7 +79,7 @@ pub fn run_json(row: &RunRow) -> Value {
         "origin": row.origin.word(),
         "by": match &row.origin {
             OriginRow::Person(by) => Some(by.to_string()),
-            OriginRow::Tick(_) | OriginRow::Generation | OriginRow::Step => None,
+            OriginRow::Tick(_) | OriginRow::Generation | OriginRow::Step | OriginRow::Message => None,
         },
         "outcome": end.map_or("open", |end| &end.outcome),
         "reason": end.and_then(|end| end.reason.as_deref()),
@@ -236,7 +236,7 @@ fn state_words(facts: &Facts, object: &ObjectRef, state: State) -> String {
 fn schedule<'a>(facts: &'a Facts, object: &ObjectRef) -> Option<&'a TimesRule> {
     match &facts.rule(object)?.arises {
         Arises::Times(rule) => Some(rule),
-        Arises::Once { .. } | Arises::Asked => None,
+        Arises::Once { .. } | Arises::Asked | Arises::Messages(_) => None,
     }
 }
 
@@ -348,6 +348,7 @@ pub fn why(row: &RunRow) -> String {
         OriginRow::Generation => "applied".to_owned(),
         OriginRow::Person(by) => format!("asked for by {by}"),
         OriginRow::Step => "step".to_owned(),
+        OriginRow::Message => "sent".to_owned(),
     };
     let reason = row.end.as_ref().and_then(|end| end.reason.as_deref());
     match reason {

@@ -164,7 +164,7 @@ fn progress_of_runs(facts: &Facts, object: &ObjectRef, rule: &RunRule, goal: Goa
             let is_over = decision.is_some_and(|d| matches!(d.because, Reason::Over { .. }) && d.action.is_none());
             is_there(is_over && !has_open && !alive)
         }
-        (Goal::Done, Arises::Times(_) | Arises::Asked) => {
+        (Goal::Done, Arises::Times(_) | Arises::Asked | Arises::Messages(_)) => {
             is_there(!has_open && !alive && facts.past.last(object).is_some())
         }
         (Goal::Stopped, _) => is_there(!alive),

@@ -48,6 +48,8 @@ impl Core {
                 Action::Fire(fire) => self.fire(id, fire, now),
                 Action::Note(note) => self.write_note(id, note, now),
                 Action::Finish(finish) => self.finish(id, finish, now),
+                Action::Claim(claim) => self.claim(id, claim, now),
+                Action::Return(back) => self.give_back(id, back, now),
                 Action::SetPolicy { shim, policy } => self.set_policy(id, shim, policy),
             };
         }

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod log;
 pub mod look;
 pub mod notify;
+pub mod queues;
 pub mod remember;
 pub mod report;
 pub mod request;

@@ -137,6 +137,8 @@ fn verb(action: Option<&Action>) -> &'static str {
         Some(Action::Fire(_)) => "fire",
         Some(Action::Note(_)) => "note",
         Some(Action::Finish(_)) => "finish",
+        Some(Action::Claim(_)) => "claim",
+        Some(Action::Return(_)) => "give back",
         None => "none",
     }
 }

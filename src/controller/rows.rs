@@ -57,6 +57,7 @@ pub(super) fn row_of(id: &InstanceId, run: &Run) -> RunRow {
         Origin::Tick(nominal) => (OriginRow::Tick(*nominal), 0),
         Origin::Generation(generation) => (OriginRow::Generation, *generation),
         Origin::Person(by) => (OriginRow::Person(by.clone()), 0),
+        Origin::Message(_) => (OriginRow::Message, 0),
     };
     let has_params = run.params.as_object().is_some_and(|fields| !fields.is_empty());
     RunRow {
@@ -105,6 +106,8 @@ pub(super) fn run_of(row: RunRow) -> Run {
         OriginRow::Generation => Origin::Generation(row.generation),
         OriginRow::Person(by) => Origin::Person(by),
         OriginRow::Step => Origin::Person("a workflow".into()),
+        // Its message comes with the claim; a run without one is ended.
+        OriginRow::Message => Origin::Person("a message".into()),
     };
     let params = row.params.and_then(|text| serde_json::from_str(&text).ok());
     Run {

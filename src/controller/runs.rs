@@ -332,5 +332,7 @@ fn is_used(rule: &RunRule) -> bool {
         Work::Use { .. } | Work::Way(_) => true,
         Work::Command(_) => matches!(rule.arises, crate::engine::run::Arises::Asked),
         Work::Flow(_) | Work::Prompt { .. } => false,
+        // What it prints is what its sender is told.
+        Work::Sorted(_) => true,
     }
 }

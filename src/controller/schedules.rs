@@ -158,7 +158,7 @@ impl<'a> Needs<'a> {
                 };
                 Some(Needs { times: None, at: Some(at), zone, quiet: &[] })
             }
-            Arises::Once { at: None } | Arises::Asked => None,
+            Arises::Once { at: None } | Arises::Asked | Arises::Messages(_) => None,
         }
     }
 }

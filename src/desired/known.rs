@@ -138,7 +138,12 @@ impl<'a> Known<'a> {
         let id = self.names().find(|id| id.kind() == "settings")?;
         match self.object(id)?.part() {
             Part::Settings(settings) => Some(settings.clone()),
-            Part::None | Part::Capability(_) | Part::Workflow(_) | Part::Quiet(_) => None,
+            Part::None
+            | Part::Capability(_)
+            | Part::Workflow(_)
+            | Part::Quiet(_)
+            | Part::Mailbox(_)
+            | Part::Trigger(_) => None,
         }
     }
 }

@@ -78,7 +78,7 @@ fn taken(object: &Arc<dyn Kind>) -> Option<Params> {
     match object.part() {
         Part::Capability(capability) => Some(capability.params.clone()),
         Part::Workflow(flow) => Some(flow.params.clone()),
-        Part::None | Part::Quiet(_) | Part::Settings(_) => None,
+        Part::None | Part::Quiet(_) | Part::Settings(_) | Part::Mailbox(_) | Part::Trigger(_) => None,
     }
 }
 

@@ -129,7 +129,8 @@ impl View<'_> {
     fn untouchable(&self) -> Option<Mutant> {
         match &self.decision.action {
             Some(Action::Spawn(_)) => self.blind_spawn(),
-            Some(Action::Fire(_) | Action::Note(_) | Action::Finish(_)) | None => None,
+            Some(Action::Fire(_) | Action::Note(_) | Action::Finish(_) | Action::Claim(_) | Action::Return(_))
+            | None => None,
             Some(Action::Stop { shim, .. }) => self.touch(|alive| alive.shim == *shim),
             Some(
                 Action::SetPolicy { .. } | Action::EndTree { .. } | Action::RecordLost { .. } | Action::Adopt { .. },
@@ -149,7 +150,7 @@ impl View<'_> {
             }
             // Of a book whose object is gone: nothing is left of the run.
             Some(Action::Finish(_)) => self.blind_spawn().map(|_| Mutant::FinishAlive),
-            Some(Action::Fire(_) | Action::Note(_)) => Some(Mutant::JobAgain),
+            Some(Action::Fire(_) | Action::Note(_) | Action::Claim(_) | Action::Return(_)) => Some(Mutant::JobAgain),
             Some(Action::Adopt { .. }) => self.blind_spawn(),
             Some(Action::EndTree { tree, signal }) if self.is_stranger() => self.end_stranger(tree, *signal),
             Some(Action::EndTree { tree, signal }) => {

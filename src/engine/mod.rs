@@ -17,6 +17,7 @@ pub mod needs;
 pub mod observed;
 pub mod plan;
 pub mod probe;
+pub mod queue;
 pub mod reason;
 pub mod roll;
 pub mod run;

@@ -118,6 +118,18 @@ pub enum Mutant {
     StepAgain,
     /// A step comes after what it needs.
     StepOutOfTurn,
+    /// No more messages are claimed than there is room for.
+    OverClaims,
+    /// A message that is too old is not acted on.
+    ActsOnExpired,
+    /// Messages of one group are done one after the other.
+    MixesGroup,
+    /// A message that fails for ever becomes a dead letter.
+    ReturnsForEver,
+    /// A message that failed waits before it is tried again.
+    ReturnsAtOnce,
+    /// A message does not become a dead letter while attempts are left.
+    DeadTooSoon,
 }
 
 impl Mutant {
@@ -182,5 +194,15 @@ impl Mutant {
         Mutant::RetriesAtOnce,
         Mutant::StepAgain,
         Mutant::StepOutOfTurn,
+    ];
+
+    /// Those of messages.
+    pub const QUEUE: &[Mutant] = &[
+        Mutant::OverClaims,
+        Mutant::ActsOnExpired,
+        Mutant::MixesGroup,
+        Mutant::ReturnsForEver,
+        Mutant::ReturnsAtOnce,
+        Mutant::DeadTooSoon,
     ];
 }

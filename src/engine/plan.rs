@@ -13,7 +13,7 @@ use super::expand::Item;
 use super::name::{Cause, InstanceId, ProcId, Revision};
 use super::observed::Member;
 pub use super::reason::{Lacking, Reason, State};
-pub use super::run::entry::{Finish, Fire, Note, Owed, Tick};
+pub use super::run::entry::{Claim, Finish, Fire, MessageEnd, MessageFate, Note, Owed, Return, Tick};
 use super::time::{BootTime, Timestamp};
 
 /// The most actions one plan holds; the rest wait for the next pass.
@@ -82,6 +82,10 @@ pub enum Action {
     Note(Box<Note>),
     /// Remember how a run, or a step of one, ended.
     Finish(Box<Finish>),
+    /// Take the next messages out of a queue.
+    Claim(Box<Claim>),
+    /// Put a message back into its queue, to be tried again.
+    Return(Box<Return>),
     /// Write the policy file and have the shim read it.
     SetPolicy {
         /// The shim.

@@ -136,6 +136,12 @@ pub enum Reason {
     Steps { done: usize, of: usize },
     /// A step that comes after others.
     StepWaits,
+    /// No message can be claimed now; when the next can, and how many wait.
+    QueueIdle { next: Option<Timestamp>, depth: u64 },
+    /// As many messages as are allowed are at work; so many are not over.
+    QueueFull { at_work: usize, depth: u64 },
+    /// It failed, and goes back into its queue until then.
+    Returned { until: Timestamp, why: Arc<str>, failed: u32, of: u32 },
 }
 
 /// The state words of an instance; the reason says more.
@@ -204,7 +210,9 @@ impl Decision {
             Reason::NoStore { .. } | Reason::NotYet { .. } | Reason::Behind { .. } | Reason::Queued { .. } => {
                 State::Waiting
             }
-            Reason::RetryWaits { .. } => State::Backoff,
+            Reason::RetryWaits { .. } | Reason::Returned { .. } => State::Backoff,
+            Reason::QueueIdle { .. } => State::Ready,
+            Reason::QueueFull { .. } => State::Running,
             Reason::StepWaits => State::Waiting,
             Reason::Due => State::Starting,
             Reason::AtWork | Reason::Steps { .. } => State::Running,

@@ -142,6 +142,17 @@ fn say_run(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Reason::Over { outcome, why } => write!(f, "{}: {why}", outcome.word()),
         Reason::Steps { done, of } => write!(f, "{done} of {of} steps are over"),
         Reason::StepWaits => f.write_str("it comes after other steps"),
+        Reason::QueueIdle { depth: 0, .. } => f.write_str("no message waits"),
+        Reason::QueueIdle { next: Some(next), depth } => {
+            write!(f, "{depth} messages wait, the next of them until {}", utc(*next))
+        }
+        Reason::QueueIdle { next: None, depth } => write!(f, "{depth} messages wait for others of their group"),
+        Reason::QueueFull { at_work, depth } => {
+            write!(f, "{at_work} messages are at work, which is the limit (atOnce); {depth} are not over")
+        }
+        Reason::Returned { until, why, failed, of } => {
+            write!(f, "attempt {failed} of {of} failed ({why}); it is tried again at {}", utc(*until))
+        }
         other => write!(f, "{other:?}"),
     }
 }

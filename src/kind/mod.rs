@@ -11,6 +11,8 @@ pub mod clock;
 pub mod command;
 pub mod cronjob;
 pub mod job;
+pub mod mailbox;
+pub mod matches;
 pub mod needs;
 pub mod params;
 pub mod process;
@@ -19,6 +21,7 @@ pub mod runs;
 pub mod schema;
 pub mod service;
 pub mod settings;
+pub mod source;
 pub mod units;
 pub mod work;
 pub mod workflow;
@@ -35,8 +38,16 @@ use crate::engine::name::ObjectRef;
 use crate::engine::run::Target;
 
 /// Every kind there is, sorted by name.
-pub const KINDS: &[KindDef] =
-    &[capability::DEF, cronjob::DEF, job::DEF, quiethours::DEF, service::DEF, settings::DEF, workflow::DEF];
+pub const KINDS: &[KindDef] = &[
+    capability::DEF,
+    cronjob::DEF,
+    job::DEF,
+    mailbox::DEF,
+    quiethours::DEF,
+    service::DEF,
+    settings::DEF,
+    workflow::DEF,
+];
 
 /// The value of `apiVersion`.
 pub const API_VERSION: &str = "setpoint/v1";
@@ -45,7 +56,7 @@ pub const API_VERSION: &str = "setpoint/v1";
 pub const METADATA_IGNORED: &[&str] = &["generation", "layer", "set", "source", "uid"];
 
 /// Kinds that are planned and not there yet, so that their names are not taken for typing errors.
-pub const KINDS_LATER: &[&str] = &["Agent", "Channel", "Mailbox", "Trigger"];
+pub const KINDS_LATER: &[&str] = &["Agent", "Channel", "Trigger"];
 
 /// What the rest of the program must know about a kind.
 pub struct KindDef {

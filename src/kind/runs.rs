@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::engine::expand::{Items, Kind, Need, Want};
 use crate::engine::plan::Policy;
+use crate::engine::queue::{Mailbox, Trigger};
 use crate::engine::run::{Capability, Flow, Part, RunRule};
 
 /// An object that has runs.
@@ -31,6 +32,10 @@ pub enum RunsPart {
     Capability(Capability),
     /// Steps that can be used.
     Workflow(Arc<Flow>),
+    /// Something that messages are sent to.
+    Mailbox(Mailbox),
+    /// Something that reacts to changes and events.
+    Trigger(Trigger),
 }
 
 impl Kind for Runs {
@@ -57,6 +62,8 @@ impl Kind for Runs {
             RunsPart::None => Part::None,
             RunsPart::Capability(capability) => Part::Capability(capability),
             RunsPart::Workflow(flow) => Part::Workflow(flow),
+            RunsPart::Mailbox(mailbox) => Part::Mailbox(mailbox),
+            RunsPart::Trigger(trigger) => Part::Trigger(trigger),
         }
     }
 }

@@ -223,6 +223,12 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// As the engine has it.
+    #[must_use]
+    pub fn of(rule: run::Retry) -> Retry {
+        Retry { times: rule.times, wait: Duration(rule.wait) }
+    }
+
     /// For the engine.
     #[must_use]
     pub fn rule(&self) -> run::Retry {

@@ -55,6 +55,8 @@ pub enum OriginRow {
     Person(Arc<str>),
     /// A step of a workflow.
     Step,
+    /// A message.
+    Message,
 }
 
 impl OriginRow {
@@ -66,6 +68,7 @@ impl OriginRow {
             OriginRow::Generation => "generation",
             OriginRow::Person(_) => "person",
             OriginRow::Step => "step",
+            OriginRow::Message => "message",
         }
     }
 }

@@ -176,7 +176,7 @@ impl Sqlite {
         let (nominal, by) = match &run.origin {
             OriginRow::Tick(nominal) => (Some(millis(*nominal)), None),
             OriginRow::Person(by) => (None, Some(cut(by, WORD_MAX))),
-            OriginRow::Generation | OriginRow::Step => (None, None),
+            OriginRow::Generation | OriginRow::Step | OriginRow::Message => (None, None),
         };
         let changed = self.execute(
             statements::INSERT_RUN,

@@ -45,9 +45,14 @@ impl World {
             Work::Flow(flow) => Some(flow),
             Work::Use { target, with: _ } => match self.part(&target.candidates[0])? {
                 Part::Workflow(flow) => Some(flow),
-                Part::None | Part::Capability(_) | Part::Quiet(_) | Part::Settings(_) => None,
+                Part::None
+                | Part::Capability(_)
+                | Part::Quiet(_)
+                | Part::Settings(_)
+                | Part::Mailbox(_)
+                | Part::Trigger(_) => None,
             },
-            Work::Command(_) | Work::Way(_) | Work::Prompt { .. } => None,
+            Work::Command(_) | Work::Way(_) | Work::Prompt { .. } | Work::Sorted(_) => None,
         }
     }
 

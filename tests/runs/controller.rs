@@ -247,7 +247,7 @@ impl Controller {
                 world.check_finish(id, finish);
                 self.send(world, id, Write::Finish(id.clone(), finish.clone(), world.at()));
             }
-            Action::Adopt { .. } => unreachable!("nothing is adopted here"),
+            Action::Adopt { .. } | Action::Claim(_) | Action::Return(_) => unreachable!("nothing of the kind is here"),
         }
     }
 
@@ -280,5 +280,7 @@ fn verb(action: &Action) -> String {
             format!("note [{}]", rows.collect::<Vec<_>>().join(", "))
         }
         Action::Finish(finish) => format!("finish {}", finish.outcome.word()),
+        Action::Claim(claim) => format!("claim {}", claim.count),
+        Action::Return(back) => format!("return after try {}", back.tries),
     }
 }

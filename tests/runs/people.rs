@@ -139,7 +139,7 @@ pub fn times(desired: &Desired) -> BTreeMap<ObjectRef, Arc<Times>> {
                 quiet: Vec::new(),
                 at: Some(*at),
             },
-            Arises::Once { at: _ } | Arises::Asked => continue,
+            Arises::Once { at: _ } | Arises::Asked | Arises::Messages(_) => continue,
         };
         found.insert(id.clone(), Arc::new(times));
     }

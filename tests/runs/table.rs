@@ -294,6 +294,8 @@ fn text(plan: &Plan) -> String {
             Some(Action::Spawn(spawn)) => format!("spawn #{}", spawn.attempt),
             Some(Action::Stop { .. }) => "stop".to_owned(),
             Some(Action::RecordLost { attempt }) => format!("record loss of #{attempt}"),
+            Some(Action::Claim(claim)) => format!("claim {}", claim.count),
+            Some(Action::Return(back)) => format!("return after try {} until {}", back.tries, clock(back.due)),
             Some(Action::EndTree { .. } | Action::Adopt { .. } | Action::SetPolicy { .. }) => "other".to_owned(),
         };
         let _ = writeln!(text, "{verb} {}: {} [{}]", decision.id, decision.because, decision.state());

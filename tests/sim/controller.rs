@@ -180,7 +180,7 @@ impl World {
                 None
             }
             // Nothing here runs to completion; tests/runs.rs has lives of that.
-            Action::Fire(_) | Action::Note(_) | Action::Finish(_) => None,
+            Action::Fire(_) | Action::Note(_) | Action::Finish(_) | Action::Claim(_) | Action::Return(_) => None,
             Action::Stop { shim, policy, failing } => {
                 self.check_stop(instance, &decision.because, &errand.then);
                 self.stop(instance, shim, policy.clone(), failing.is_some(), memory);
@@ -332,6 +332,8 @@ fn verb(action: &Action) -> String {
         Action::Adopt { proc, .. } => format!("adopt {}", proc.pid),
         Action::RecordLost { attempt } => format!("lost {attempt}"),
         Action::SetPolicy { .. } => "policy".to_owned(),
-        Action::Fire(_) | Action::Note(_) | Action::Finish(_) => "of a run".to_owned(),
+        Action::Fire(_) | Action::Note(_) | Action::Finish(_) | Action::Claim(_) | Action::Return(_) => {
+            "of a run".to_owned()
+        }
     }
 }

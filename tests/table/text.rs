@@ -49,6 +49,8 @@ fn verb(action: &Action) -> String {
         Action::Fire(_) => "fire".to_owned(),
         Action::Note(_) => "note".to_owned(),
         Action::Finish(_) => "finish".to_owned(),
+        Action::Claim(_) => "claim".to_owned(),
+        Action::Return(_) => "give back".to_owned(),
         Action::SetPolicy { shim, policy } => format!("tell shim {} of `{}` about", shim.pid, policy.stop),
     }
 }

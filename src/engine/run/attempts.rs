@@ -21,7 +21,7 @@ use crate::engine::plan::{Action, Decision, Finish, Launch, Policy, Reason, Spaw
 
 /// Why a run is to end before its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::engine) enum Ending {
     /// Somebody asked.
     Cancelled(Arc<str>),
     /// A later run of the same object takes its place.
@@ -50,7 +50,7 @@ impl Ending {
     }
 
     /// How a run ends that is ended for this, and in which words; none where it goes on later.
-    pub(super) fn outcome(&self) -> Option<(Outcome, Arc<str>)> {
+    pub(in crate::engine) fn outcome(&self) -> Option<(Outcome, Arc<str>)> {
         match self {
             Ending::Cancelled(by) => Some((Outcome::Cancelled, format!("cancelled by {by}").into())),
             Ending::Replaced(by) => Some((Outcome::Cancelled, format!("replaced by the run {by}").into())),
@@ -63,7 +63,7 @@ impl Ending {
 }
 
 /// One thing that is to be done by attempts: a run, or a step of one.
-pub(super) struct One<'a> {
+pub(in crate::engine) struct One<'a> {
     pub id: InstanceId,
     pub launch: &'a dyn Fn() -> Result<Launch, Arc<str>>,
     pub policy: &'a Policy,
@@ -76,7 +76,7 @@ pub(super) struct One<'a> {
 }
 
 /// Decides about one thing that is done by attempts. `may_start` says why it may not begin now.
-pub(super) fn decide_one(
+pub(in crate::engine) fn decide_one(
     runs: &Runs<'_>,
     one: &One<'_>,
     may_start: impl FnOnce(&mut Draft) -> Option<Reason>,
@@ -211,7 +211,7 @@ fn said(exit: &Exit) -> Arc<str> {
     exit.to_string().into()
 }
 
-pub(super) fn timed_out(timeout: Option<Duration>) -> Arc<str> {
+pub(in crate::engine) fn timed_out(timeout: Option<Duration>) -> Arc<str> {
     match timeout {
         Some(timeout) => format!("took longer than {}", crate::engine::time::Span(timeout)).into(),
         None => "out of time".into(),
@@ -258,7 +258,7 @@ fn begin(
 }
 
 /// The final word on it.
-pub(super) fn finish(one: &One<'_>, outcome: Outcome, why: Arc<str>, last: Option<&Attempt>) -> Decision {
+pub(in crate::engine) fn finish(one: &One<'_>, outcome: Outcome, why: Arc<str>, last: Option<&Attempt>) -> Decision {
     let finish = Finish {
         step_of: one.step_of.clone(),
         outcome,
@@ -270,6 +270,7 @@ pub(super) fn finish(one: &One<'_>, outcome: Outcome, why: Arc<str>, last: Optio
         }),
         started: last.map(|last| last.started_wall),
         output: None,
+        message: None,
     };
     let because = Reason::Over { outcome, why };
     Decision { id: one.id.clone(), action: Some(Action::Finish(Box::new(finish))), because }

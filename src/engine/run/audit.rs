@@ -68,7 +68,7 @@ pub(in crate::engine) fn is_met(facts: &Facts<'_>, object: &Object, rule: &RunRu
     let Some(book) = facts.observed.ledger.books.get(&object.id) else { return false };
     let counts = |cause: &Cause| match &rule.arises {
         Arises::Once { .. } => cause.to_string() == object.work_generation.to_string(),
-        Arises::Times(_) | Arises::Asked => true,
+        Arises::Times(_) | Arises::Asked | Arises::Messages(_) => true,
     };
     let is_open = book.runs.keys().any(counts);
     let finals = book.last.iter().filter(|(cause, last)| counts(cause) && last.uid == object.uid);
@@ -99,7 +99,8 @@ pub(in crate::engine) fn broken(
         Some(Action::Spawn(spawn)) => audit.spawn(spawn),
         Some(Action::Fire(fire)) => audit.fire(fire).or_else(|| audit.write()),
         Some(Action::Note(note)) => audit.note(note).or_else(|| audit.write()),
-        Some(Action::Finish(_)) => audit.finish(),
+        Some(Action::Finish(_) | Action::Return(_)) => audit.finish(),
+        Some(Action::Claim(_)) => audit.write(),
         Some(
             Action::Stop { .. }
             | Action::EndTree { .. }
@@ -289,10 +290,15 @@ impl Audit<'_> {
                 let Spec::Known(kind) = &self.facts.desired.objects.get(candidate)?.spec else { return None };
                 match kind.part() {
                     Part::Workflow(flow) => Some(&**flow),
-                    Part::None | Part::Capability(_) | Part::Quiet(_) | Part::Settings(_) => None,
+                    Part::None
+                    | Part::Capability(_)
+                    | Part::Quiet(_)
+                    | Part::Settings(_)
+                    | Part::Mailbox(_)
+                    | Part::Trigger(_) => None,
                 }
             }),
-            Work::Command(_) | Work::Way(_) | Work::Prompt { .. } => None,
+            Work::Command(_) | Work::Way(_) | Work::Prompt { .. } | Work::Sorted(_) => None,
         }
     }
 
@@ -326,7 +332,7 @@ impl Audit<'_> {
         match work {
             Work::Prompt { .. } => true,
             Work::Use { target, with: _ } => target.candidates.first().is_some_and(is_high),
-            Work::Command(_) | Work::Way(_) | Work::Flow(_) => false,
+            Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Sorted(_) => false,
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::attempts::{Ending, One, decide_one};
 use super::ledger::{Book, Final, Origin, Outcome, Run};
 use super::params::launch_of;
-use super::rule::{Arises, RunRule};
+use super::rule::{Arises, RunRule, Work};
 use super::used::{Resolved, consent, resolve};
 use super::{flow, left, ticks};
 use crate::engine::converge::{Case, Draft, Facts, REFUSED_RETRY, pause_reason, wait};
@@ -21,6 +21,7 @@ use crate::engine::name::{Cause, InstanceId};
 use crate::engine::needs;
 use crate::engine::observed::{Refused, Sight, Sighting};
 use crate::engine::plan::{Action, Decision, Finish, Fire, Owed, Reason};
+use crate::engine::queue;
 use crate::engine::time::Timestamp;
 
 /// One object that runs to completion, with all that is known of it.
@@ -50,7 +51,7 @@ pub(in crate::engine) fn decide(runs: &Runs<'_>, group: &[Seen<'_>], draft: &mut
     if let Some(why) = &facts.observed.ledger.trouble {
         // What is owed goes on, and what has ended is remembered when that is possible again.
         for decision in draft.tail(start) {
-            if let Some(Action::Finish(_)) = &decision.action {
+            if let Some(Action::Finish(_) | Action::Return(_)) = &decision.action {
                 (decision.action, decision.because) = (None, Reason::NoStore { why: why.clone() });
             }
         }
@@ -82,6 +83,7 @@ fn arise(runs: &Runs<'_>, draft: &mut Draft) {
     match &runs.rule.arises {
         Arises::Times(times) => ticks::decide(runs, times, draft),
         Arises::Once { .. } => once(runs, draft),
+        Arises::Messages(queue) => queue::decide::claim(runs, queue, draft),
         Arises::Asked => {}
     }
 }
@@ -118,6 +120,11 @@ impl<'a> Runs<'a> {
         Runs { case, rule, book, order, ranks }
     }
 
+    /// The same runs under another rule.
+    pub fn with_rule<'b>(&'b self, rule: &'b RunRule) -> Runs<'b> {
+        Runs { case: self.case, rule, book: self.book, order: self.order.clone(), ranks: self.ranks.clone() }
+    }
+
     /// The instance of a cause.
     pub fn id(&self, cause: &Cause) -> InstanceId {
         InstanceId { object: self.case.object.id.clone(), cause: cause.clone() }
@@ -142,7 +149,7 @@ impl<'a> Runs<'a> {
                 Arises::Once { at: Some(_) } => {
                     return Some(Reason::Blind { why: "its moment has not been worked out yet".into() });
                 }
-                Arises::Once { at: None } | Arises::Times(_) | Arises::Asked => None,
+                Arises::Once { at: None } | Arises::Times(_) | Arises::Asked | Arises::Messages(_) => None,
             },
         };
         let at = at.filter(|at| *at > facts.now.wall)?;
@@ -152,7 +159,7 @@ impl<'a> Runs<'a> {
 }
 
 /// A write or a start that came to nothing is not repeated at once.
-pub(super) fn refused(facts: &Facts<'_>, refused: Option<&Refused>, draft: &mut Draft) -> Option<Reason> {
+pub(in crate::engine) fn refused(facts: &Facts<'_>, refused: Option<&Refused>, draft: &mut Draft) -> Option<Reason> {
     let Refused { at, why } = refused?;
     let until = at.after(REFUSED_RETRY);
     if facts.now.boot >= until {
@@ -163,7 +170,7 @@ pub(super) fn refused(facts: &Facts<'_>, refused: Option<&Refused>, draft: &mut 
 }
 
 /// Why nothing of this object begins, whatever is due. A person who asks for a run asks in spite of a pause.
-pub(super) fn held(runs: &Runs<'_>, heeds_pause: bool, draft: &mut Draft) -> Option<Reason> {
+pub(in crate::engine) fn held(runs: &Runs<'_>, heeds_pause: bool, draft: &mut Draft) -> Option<Reason> {
     let facts = runs.case.facts;
     if let Some(frozen) = &facts.desired.frozen
         && !facts.is_off(Mutant::IgnoreFreeze)
@@ -188,6 +195,24 @@ fn decide_run(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) {
         return draft.push(facts, settling(runs, id));
     }
     let ending = ending(runs, cause, run);
+    match &runs.rule.work {
+        Work::Sorted(sorting) => queue::decide::decide(runs, sorting, (cause, run), ending, draft),
+        Work::Command(_) | Work::Use { .. } | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } => {
+            decide_work(runs, cause, run, ending, draft);
+        }
+    }
+}
+
+/// Decides about one run whose work is known.
+pub(in crate::engine) fn decide_work(
+    runs: &Runs<'_>,
+    cause: &Cause,
+    run: &Run,
+    ending: Option<Ending>,
+    draft: &mut Draft,
+) {
+    let facts = runs.case.facts;
+    let id = runs.id(cause);
     match resolve(facts, &runs.rule.work) {
         Ok(Resolved::Flow(flow)) => flow::decide(runs, flow, cause, run, ending, draft),
         resolved => {
@@ -196,7 +221,7 @@ fn decide_run(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) {
                 let done = run.steps.len();
                 return draft.push(facts, wait(id, Reason::Steps { done, of: done.saturating_add(left) }));
             }
-            let launch = || launch_of(resolved.clone()?, &runs.rule.work, run, cause);
+            let launch = || launch_of(resolved.clone()?, &runs.rule.work, run, &runs.case.object.id, cause);
             let one = One {
                 id,
                 launch: &launch,
@@ -214,7 +239,7 @@ fn decide_run(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) {
 }
 
 /// Adds a decision. An end that could not be written down is not written again at once.
-pub(super) fn push(runs: &Runs<'_>, decision: Decision, draft: &mut Draft) {
+pub(in crate::engine) fn push(runs: &Runs<'_>, decision: Decision, draft: &mut Draft) {
     let facts = runs.case.facts;
     let is_end = matches!(decision.action, Some(Action::Finish(_)));
     let refused = if is_end { refused(facts, runs.book.refused.as_ref(), draft) } else { None };
@@ -256,7 +281,7 @@ fn ending(runs: &Runs<'_>, cause: &Cause, run: &Run) -> Option<Ending> {
 }
 
 /// Why a run that is owed does not start now.
-pub(super) fn may_start(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) -> Option<Reason> {
+pub(in crate::engine) fn may_start(runs: &Runs<'_>, cause: &Cause, run: &Run, draft: &mut Draft) -> Option<Reason> {
     let facts = runs.case.facts;
     let is_asked = matches!(run.origin, Origin::Person(_));
     if let Some(reason) = held(runs, !is_asked, draft) {
@@ -296,7 +321,7 @@ pub(in crate::engine) fn orphans(facts: &Facts<'_>, draft: &mut Draft) {
         if facts.desired.objects.contains_key(object) || facts.desired.coverage != Coverage::Whole {
             continue;
         }
-        for (cause, _) in book.runs.iter().filter(|(cause, _)| !book.writing.contains(*cause)) {
+        for (cause, run) in book.runs.iter().filter(|(cause, _)| !book.writing.contains(*cause)) {
             let id = InstanceId { object: object.clone(), cause: cause.clone() };
             if left::is_gone(facts, &id) && !is_left(facts, &id) {
                 let why: Arc<str> = "its object was deleted".into();
@@ -309,6 +334,7 @@ pub(in crate::engine) fn orphans(facts: &Facts<'_>, draft: &mut Draft) {
                     exit: None,
                     started: last.map(|last| last.started_wall),
                     output: None,
+                    message: queue::decide::orphaned(run),
                 };
                 let because = Reason::Over { outcome: Outcome::Cancelled, why };
                 draft.push(facts, Decision { id, action: Some(Action::Finish(Box::new(finish))), because });

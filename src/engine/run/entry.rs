@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::ledger::{Cursor, Origin, Outcome, TickState};
 use crate::engine::backoff::Exit;
 use crate::engine::name::Cause;
+use crate::engine::queue::Message;
 use crate::engine::time::Timestamp;
 
 /// A run that is owed from now on. Everything in it is remembered at once, or nothing is.
@@ -74,4 +75,56 @@ pub struct Finish {
     pub started: Option<Timestamp>,
     /// What it gave, where that is not in its output.
     pub output: Option<Arc<serde_json::Value>>,
+    /// What becomes of the message that it was for.
+    pub message: Option<MessageEnd>,
+}
+
+/// Messages to be taken out of a queue: the next ones, as the store has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The uid of the mailbox or trigger.
+    pub uid: Arc<str>,
+    /// So many at most.
+    pub count: u32,
+}
+
+/// A message that failed and is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Which.
+    pub message: Arc<Message>,
+    /// Not before this.
+    pub due: Timestamp,
+    /// Attempts that count, the last included.
+    pub tries: u32,
+    /// The number of its last attempt.
+    pub attempts: u32,
+    /// How it failed, in words.
+    pub why: Arc<str>,
+    /// How its last process ended.
+    pub exit: Option<Exit>,
+    /// When that began.
+    pub started: Option<Timestamp>,
+}
+
+/// How a message ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageEnd {
+    /// Which.
+    pub message: Arc<Message>,
+    /// How.
+    pub fate: MessageFate,
+    /// Attempts that count.
+    pub tries: u32,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageFate {
+    /// It was acted on.
+    Ok,
+    /// It is a dead letter, kept for a person to look at.
+    Dead,
+    /// Somebody cancelled it.
+    Cancelled,
 }

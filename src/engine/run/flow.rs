@@ -11,9 +11,9 @@ use serde_json::{Value as Json, json};
 
 use super::attempts::{Ending, One, decide_one, finish, timed_out};
 use super::decide::{Runs, held, may_start, push};
-use super::ledger::{Outcome, Run};
+use super::ledger::{Origin, Outcome, Run};
 use super::left;
-use super::params::{merged, resolve as filled, with_params};
+use super::params::{carry, merged, resolve as filled, with_params};
 use super::rule::{Condition, Flow, FlowStep, Retry, Risk, Work};
 use super::used::{Resolved, resolve};
 use crate::engine::backoff::{Attempt, End, Exit};
@@ -106,13 +106,23 @@ fn with_output(mut decision: Decision, steps: &Steps<'_>) -> Decision {
 fn scope(runs: &Runs<'_>, flow: &Flow, run: &Run) -> Json {
     let with = match &runs.rule.work {
         Work::Use { target: _, with } => merged(with, &run.params),
-        Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } => (*run.params).clone(),
+        Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } | Work::Sorted(_) => {
+            (*run.params).clone()
+        }
     };
     let over = run.steps.iter();
     let steps: serde_json::Map<String, Json> = over
         .map(|(id, step)| (id.to_string(), json!({ "outcome": step.outcome.word(), "output": *step.output })))
         .collect();
-    json!({ "params": flow.params.with_defaults(&with), "steps": steps })
+    let mut scope = match &run.origin {
+        Origin::Message(message) => message.scope(),
+        Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_) => json!({}),
+    };
+    if let Some(fields) = scope.as_object_mut() {
+        fields.insert("params".to_owned(), flow.params.with_defaults(&with));
+        fields.insert("steps".to_owned(), Json::Object(steps));
+    }
+    scope
 }
 
 impl Steps<'_> {
@@ -277,7 +287,7 @@ impl Steps<'_> {
         let with = match &step.work {
             Work::Use { target: _, with } => filled(with, &self.scope)?,
             // A command of its own is given the parameters of the whole.
-            Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } => {
+            Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } | Work::Sorted(_) => {
                 self.scope.get("params").cloned().unwrap_or_default()
             }
         };
@@ -285,6 +295,10 @@ impl Steps<'_> {
         let cause = EnvValue::Literal(self.cause.to_string());
         launch.env.insert("SETPOINT_RUN".to_owned(), cause);
         launch.env.insert("SETPOINT_STEP".to_owned(), EnvValue::Literal(step.id.to_string()));
+        if let Origin::Message(message) = &self.run.origin {
+            let is_own = matches!(self.runs.rule.work, Work::Flow(_)) && matches!(step.work, Work::Command(_));
+            carry(&mut launch, &self.runs.case.object.id, message, is_own);
+        }
         Ok(launch)
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use crate::engine::name::{Cause, ObjectRef};
 use crate::engine::observed::Refused;
+use crate::engine::queue::{Message, Queue};
 use crate::engine::schedule::{Quiet, Schedule, Zone};
 use crate::engine::time::{BootId, BootTime, Timestamp};
 
@@ -45,6 +46,8 @@ pub struct Book {
     pub runs: BTreeMap<Cause, Run>,
     /// The last ends of its runs, by cause: all that a Job needs to know that it is done.
     pub last: BTreeMap<Cause, Final>,
+    /// What the store says of its queue, for what takes messages.
+    pub queue: Option<Queue>,
     /// A run of it has started since it was made, so one that runs once is spent.
     pub is_spent: bool,
     /// What is being written just now: causes of runs, and [`SCHEDULE`].
@@ -135,6 +138,8 @@ pub enum Origin {
     Generation(u64),
     /// Somebody asked.
     Person(Arc<str>),
+    /// A message that was claimed.
+    Message(Arc<Message>),
 }
 
 /// A step that is over.

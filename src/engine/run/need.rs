@@ -36,7 +36,7 @@ fn open<'a>(object: &Object, rule: &RunRule, book: &'a Book) -> Option<&'a Cause
             let own = Cause::generation(object.work_generation);
             book.runs.get_key_value(&own).map(|(cause, _)| cause)
         }
-        Arises::Times(_) | Arises::Asked => super::order::newest(book),
+        Arises::Times(_) | Arises::Asked | Arises::Messages(_) => super::order::newest(book),
     }
 }
 
@@ -44,7 +44,9 @@ fn last<'a>(object: &Object, rule: &RunRule, book: &'a Book) -> Option<&'a Final
     let is_own = |last: &&Final| last.uid == object.uid;
     match &rule.arises {
         Arises::Once { .. } => book.last.get(&Cause::generation(object.work_generation)).filter(is_own),
-        Arises::Times(_) | Arises::Asked => book.last.values().filter(is_own).max_by_key(|last| last.ended),
+        Arises::Times(_) | Arises::Asked | Arises::Messages(_) => {
+            book.last.values().filter(is_own).max_by_key(|last| last.ended)
+        }
     }
 }
 

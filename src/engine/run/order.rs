@@ -48,7 +48,7 @@ pub(super) fn behind(runs: &Runs<'_>, cause: &Cause) -> Option<Reason> {
 }
 
 /// True when an attempt of a run, or of one of its steps, is there or was there since a person reopened it.
-pub(super) fn is_begun(case: &Case<'_>, cause: &Cause, run: &Run) -> bool {
+pub(in crate::engine) fn is_begun(case: &Case<'_>, cause: &Cause, run: &Run) -> bool {
     let facts = case.facts;
     let counted = |id: &InstanceId, number: u32| number > forgiven(run, cause, &id.cause);
     let own = InstanceId { object: case.object.id.clone(), cause: cause.clone() };
@@ -88,7 +88,13 @@ pub fn settings(desired: &Desired) -> Option<&super::rule::Settings> {
     let Spec::Known(kind) = &object.spec else { return None };
     match kind.part() {
         Part::Settings(settings) if id.kind() == "settings" => Some(settings),
-        Part::Settings(_) | Part::None | Part::Capability(_) | Part::Workflow(_) | Part::Quiet(_) => None,
+        Part::Settings(_)
+        | Part::None
+        | Part::Capability(_)
+        | Part::Workflow(_)
+        | Part::Quiet(_)
+        | Part::Mailbox(_)
+        | Part::Trigger(_) => None,
     }
 }
 

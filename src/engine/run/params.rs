@@ -14,8 +14,10 @@ use serde_json::{Map, Value as Json, json};
 use super::ledger::{Origin, Run};
 use super::rule::{Way, Work};
 use super::used::Resolved;
-use crate::engine::name::Cause;
+use crate::engine::converge::Facts;
+use crate::engine::name::{Cause, ObjectRef};
 use crate::engine::plan::{Command, EnvValue, Launch, Stdin};
+use crate::engine::queue::Message;
 use crate::engine::time::utc;
 
 /// The longest a parameter may be to stand in the environment, too, in bytes; a longer one comes on stdin alone.
@@ -216,7 +218,7 @@ pub fn resolve(value: &Json, scope: &Json) -> Result<Json, Arc<str>> {
 }
 
 /// `params.a.b`, `steps.test.output.version`; `__params__` is another word for `params`.
-fn look_up<'a>(scope: &'a Json, path: &str) -> Option<&'a Json> {
+pub(in crate::engine) fn look_up<'a>(scope: &'a Json, path: &str) -> Option<&'a Json> {
     let mut steps = path.split('.');
     let first = steps.next().map(|first| if first == "__params__" { "params" } else { first })?;
     steps.try_fold(scope.get(first)?, |value, step| match value {
@@ -234,16 +236,64 @@ pub fn merged(base: &Json, over: &Json) -> Json {
 }
 
 /// What a run is executed as.
-pub(super) fn launch_of(resolved: Resolved<'_>, work: &Work, run: &Run, cause: &Cause) -> Result<Launch, Arc<str>> {
+pub(super) fn launch_of(
+    resolved: Resolved<'_>,
+    work: &Work,
+    run: &Run,
+    object: &ObjectRef,
+    cause: &Cause,
+) -> Result<Launch, Arc<str>> {
     let with = match work {
         Work::Use { target: _, with } => merged(with, &run.params),
-        Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } => (*run.params).clone(),
+        Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } | Work::Sorted(_) => {
+            (*run.params).clone()
+        }
     };
     let mut launch = with_params(resolved, &with)?;
     launch.env.insert("SETPOINT_RUN".to_owned(), EnvValue::Literal(cause.to_string()));
     if let Origin::Tick(nominal) = &run.origin {
         launch.env.insert("SETPOINT_SCHEDULED_TIME".to_owned(), EnvValue::Literal(utc(*nominal)));
     }
+    if let Origin::Message(message) = &run.origin {
+        carry(&mut launch, object, message, matches!(work, Work::Command(_)));
+    }
+    Ok(launch)
+}
+
+/// What a message brings along: who it is, and, for a command of its own, what it says, byte for byte.
+pub(super) fn carry(launch: &mut Launch, object: &ObjectRef, message: &Message, is_given_payload: bool) {
+    let mut set = |name: &str, text: &str| {
+        if text.len() <= ENV_VALUE_MAX && !text.contains('\0') && !text.is_empty() {
+            launch.env.insert(name.to_owned(), EnvValue::Literal(text.to_owned()));
+        }
+    };
+    set("SETPOINT_MESSAGE_ID", &message.id);
+    set("SETPOINT_IDEMPOTENCY_KEY", &format!("{object}/{}", message.id));
+    set("SETPOINT_MESSAGE_TYPE", &message.kind);
+    set("SETPOINT_MESSAGE_SUBJECT", &message.subject);
+    set("SETPOINT_MESSAGE_FROM", &message.sender);
+    if is_given_payload {
+        launch.stdin = Stdin::Data(message.payload.clone());
+    }
+}
+
+/// What is executed to ask which rule a message is for: it reads the message as JSON.
+pub(in crate::engine) fn classifier_of(
+    facts: &Facts<'_>,
+    work: &Work,
+    run: &Run,
+    cause: &Cause,
+) -> Result<Launch, Arc<str>> {
+    let mut launch = match (work, super::used::resolve(facts, work)?) {
+        (Work::Command(launch), _) => Launch { is_durable: true, ..(**launch).clone() },
+        (_, resolved) => with_params(resolved, &run.params)?,
+    };
+    launch.stdin = match launch.command {
+        // It reads its orders there.
+        Command::Own(_) => launch.stdin,
+        Command::Argv(_) | Command::Line(_) => data(&run.params),
+    };
+    launch.env.insert("SETPOINT_RUN".to_owned(), EnvValue::Literal(cause.to_string()));
     Ok(launch)
 }
 
@@ -253,7 +303,7 @@ pub(super) fn with_params(resolved: Resolved<'_>, with: &Json) -> Result<Launch,
         Resolved::Own(Work::Command(launch)) => Ok(given(launch, with, false)),
         Resolved::Own(Work::Way(way)) => Ok(called(way, with)),
         Resolved::Own(Work::Prompt { .. }) => Err("a prompt needs an agent, and this version has none".into()),
-        Resolved::Own(Work::Use { .. } | Work::Flow(_)) | Resolved::Flow(_) => {
+        Resolved::Own(Work::Use { .. } | Work::Flow(_) | Work::Sorted(_)) | Resolved::Flow(_) => {
             Err("a workflow cannot be used here".into())
         }
         Resolved::Capability(capability) => {
@@ -264,7 +314,7 @@ pub(super) fn with_params(resolved: Resolved<'_>, with: &Json) -> Result<Launch,
             match &capability.work {
                 Work::Command(launch) => Ok(given(launch, &with, true)),
                 Work::Way(way) => Ok(called(way, &with)),
-                Work::Use { .. } | Work::Flow(_) | Work::Prompt { .. } => {
+                Work::Use { .. } | Work::Flow(_) | Work::Prompt { .. } | Work::Sorted(_) => {
                     Err("a capability does one thing itself".into())
                 }
             }

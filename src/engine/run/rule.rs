@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::params::Params;
 use crate::engine::name::ObjectRef;
 use crate::engine::plan::{Launch, Policy};
+use crate::engine::queue::{Mailbox, QueueRule, Sorting, Trigger};
 use crate::engine::schedule::{Schedule, Window};
 use crate::engine::time::Timestamp;
 
@@ -63,6 +64,8 @@ pub enum Work {
         /// What it is told.
         text: Arc<str>,
     },
+    /// What the rules say that a message is for.
+    Sorted(Arc<Sorting>),
 }
 
 /// What is used: an object of one of these names, or what is built in under the same.
@@ -121,6 +124,8 @@ pub enum Arises {
     Times(TimesRule),
     /// When somebody asks.
     Asked,
+    /// For each message.
+    Messages(QueueRule),
 }
 
 /// A moment as written.
@@ -257,6 +262,10 @@ pub enum Part<'a> {
     Quiet(&'a QuietRule),
     /// Defaults and limits of the home.
     Settings(&'a Settings),
+    /// Something that messages are sent to.
+    Mailbox(&'a Mailbox),
+    /// Something that reacts to changes and events.
+    Trigger(&'a Trigger),
 }
 
 /// A Capability, as others use it.

@@ -48,7 +48,7 @@ pub(super) enum Resolved<'a> {
 /// Finds what a work uses.
 pub(super) fn resolve<'a>(facts: &Facts<'a>, work: &'a Work) -> Result<Resolved<'a>, Arc<str>> {
     match work {
-        Work::Command(_) | Work::Way(_) | Work::Prompt { .. } => Ok(Resolved::Own(work)),
+        Work::Command(_) | Work::Way(_) | Work::Prompt { .. } | Work::Sorted(_) => Ok(Resolved::Own(work)),
         Work::Flow(flow) => Ok(Resolved::Flow(flow)),
         Work::Use { target, with: _ } => used(facts, target),
     }
@@ -63,7 +63,7 @@ fn used<'a>(facts: &Facts<'a>, target: &Target) -> Result<Resolved<'a>, Arc<str>
         match kind.part() {
             Part::Capability(capability) => return Ok(Resolved::Capability(capability)),
             Part::Workflow(flow) => return Ok(Resolved::Flow(flow)),
-            Part::None | Part::Quiet(_) | Part::Settings(_) => {}
+            Part::None | Part::Quiet(_) | Part::Settings(_) | Part::Mailbox(_) | Part::Trigger(_) => {}
         }
     }
     let names: Vec<&str> = target.candidates.iter().map(|candidate| candidate.as_str()).collect();
@@ -79,7 +79,7 @@ pub fn takes(desired: &Desired, rule: &RunRule, params: &Json) -> (Params, Json)
         match kind.part() {
             Part::Capability(capability) => Some(capability.params.clone()),
             Part::Workflow(flow) => Some(flow.params.clone()),
-            Part::None | Part::Quiet(_) | Part::Settings(_) => None,
+            Part::None | Part::Quiet(_) | Part::Settings(_) | Part::Mailbox(_) | Part::Trigger(_) => None,
         }
     });
     (part.unwrap_or_else(Params::none), merged(with, params))

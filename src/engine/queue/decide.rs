@@ -1,0 +1,300 @@
+//! Decides about a queue and about the messages that were claimed from it.
+//!
+//! In: what the store says of the queue, the claimed messages with their attempts. Out: a claim where there is room, and
+//! one decision for each message. Not here: attempts (`engine::run`), which message is next (the store).
+//! The surprise: which rule counts is told anew at each look, so a mended rule applies to what failed before.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::message::Message;
+use super::sort::{Choice, QueueRule, Sorting, Then, choose, wait_after};
+use super::{CLASSIFY, QUEUE};
+use crate::engine::backoff::Exit;
+use crate::engine::converge::{Draft, wait};
+use crate::engine::mutant::Mutant;
+use crate::engine::name::Cause;
+use crate::engine::plan::{Action, Claim, Decision, MessageEnd, MessageFate, Reason, Return};
+use crate::engine::run::attempts::{Ending, One, decide_one, finish};
+use crate::engine::run::decide::{Runs, decide_work, held, push, refused};
+use crate::engine::run::ledger::{Origin, Outcome, Run};
+use crate::engine::run::order::is_begun;
+use crate::engine::run::params::resolve as filled;
+use crate::engine::run::rule::{Retry, RunRule, Work};
+use crate::engine::time::{Span, Timestamp};
+
+/// `EX_DATAERR` of sysexits: the message itself is wrong, and no further attempt would help.
+const POISON: i32 = 65;
+
+/// Decides about the queue itself: a claim where messages wait and there is room for them.
+pub(in crate::engine) fn claim(runs: &Runs<'_>, rule: &QueueRule, draft: &mut Draft) {
+    let facts = runs.case.facts;
+    let cause = Cause::Named(QUEUE.into());
+    let id = runs.id(&cause);
+    let reason = claim_waits(runs, rule, &cause, draft);
+    let decision = match reason {
+        Some(reason) => wait(id, reason),
+        None => {
+            let at_work = u32::try_from(runs.book.runs.len()).unwrap_or(u32::MAX);
+            let count = rule.at_once.saturating_sub(at_work).max(1);
+            let claim = Claim { uid: runs.case.object.uid.clone(), count };
+            Decision { id, action: Some(Action::Claim(Box::new(claim))), because: Reason::Due }
+        }
+    };
+    draft.push(facts, decision);
+}
+
+/// Why nothing is claimed now.
+fn claim_waits(runs: &Runs<'_>, rule: &QueueRule, cause: &Cause, draft: &mut Draft) -> Option<Reason> {
+    let facts = runs.case.facts;
+    if runs.book.writing.contains(cause) {
+        return Some(Reason::Writing);
+    }
+    if let Some(reason) = refused(facts, runs.book.refused.as_ref(), draft) {
+        return Some(reason);
+    }
+    if !rule.is_enabled {
+        return Some(Reason::Disabled);
+    }
+    if let Some(reason) = held(runs, true, draft) {
+        return Some(reason);
+    }
+    let queue = runs.book.queue.unwrap_or_default();
+    if !queue.has_available && queue.next_due.is_none_or(|due| due > facts.now.wall) {
+        if let Some(due) = queue.next_due {
+            draft.wake_wall(facts, Mutant::ForgetDue, due);
+        }
+        return Some(Reason::QueueIdle { next: queue.next_due, depth: queue.depth });
+    }
+    let at_work = runs.book.runs.len();
+    let is_full = u32::try_from(at_work).unwrap_or(u32::MAX) >= rule.at_once;
+    (is_full && !facts.is_off(Mutant::OverClaims)).then_some(Reason::QueueFull { at_work, depth: queue.depth })
+}
+
+/// Decides about one message that was claimed.
+pub(in crate::engine) fn decide(
+    runs: &Runs<'_>,
+    sorting: &Sorting,
+    (cause, run): (&Cause, &Run),
+    ending: Option<Ending>,
+    draft: &mut Draft,
+) {
+    let start = draft.len();
+    let Origin::Message(message) = &run.origin else {
+        let why = "it is no message, and this takes nothing else".into();
+        return push(runs, finish(&plain(runs, cause, run), Outcome::Failed, why, None), draft);
+    };
+    if is_begun(runs.case, cause, run) || ending.is_some() {
+        carry_on(runs, sorting, (cause, run, message), ending, draft);
+    } else if let Some(why) = expired(runs, message) {
+        push(runs, finish(&plain(runs, cause, run), Outcome::Skipped, why, None), draft);
+    } else if let Some(ahead) = ahead_in_group(runs, cause, message) {
+        draft.push(runs.case.facts, wait(runs.id(cause), Reason::Behind { cause: ahead }));
+    } else {
+        carry_on(runs, sorting, (cause, run, message), ending, draft);
+    }
+    let id = runs.id(cause);
+    let retry = runs.rule.retry;
+    for decision in draft.tail(start).iter_mut().filter(|decision| decision.id == id) {
+        settle(runs, &retry, message, decision);
+    }
+}
+
+/// Why a message is too old to be acted on.
+fn expired(runs: &Runs<'_>, message: &Message) -> Option<Arc<str>> {
+    let facts = runs.case.facts;
+    let is_old = message.expires.is_some_and(|expires| expires <= facts.now.wall);
+    let age = Span(message.enqueued.until(facts.now.wall));
+    (is_old && !facts.is_off(Mutant::ActsOnExpired)).then(|| format!("it was {age} old, which is too old").into())
+}
+
+/// A message of the same group that came before it and is not over.
+fn ahead_in_group(runs: &Runs<'_>, cause: &Cause, message: &Message) -> Option<Cause> {
+    let group = message.group.as_ref()?;
+    let before = runs.order.iter().take_while(|other| **other != cause);
+    let is_same = |other: &&&Cause| match runs.book.runs.get(**other).map(|run| &run.origin) {
+        Some(Origin::Message(other)) => other.group.as_ref() == Some(group),
+        Some(Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_)) | None => false,
+    };
+    if runs.case.facts.is_off(Mutant::MixesGroup) {
+        return None;
+    }
+    before.into_iter().find(is_same).map(|other| (*other).clone())
+}
+
+/// What its rule says is done, or goes on being done.
+fn carry_on(
+    runs: &Runs<'_>,
+    sorting: &Sorting,
+    (cause, run, message): (&Cause, &Run, &Arc<Message>),
+    ending: Option<Ending>,
+    draft: &mut Draft,
+) {
+    let named = match classified(runs, sorting, (cause, run, message), ending.as_ref(), draft) {
+        Classified::Open => return,
+        Classified::Failed(why) => {
+            return push(runs, finish(&plain(runs, cause, run), Outcome::Failed, why, None), draft);
+        }
+        Classified::None => None,
+        Classified::Named(name) => Some(name),
+    };
+    let over = |outcome, why: Arc<str>, output: Option<&Arc<str>>| {
+        let mut decision = finish(&plain(runs, cause, run), outcome, why, None);
+        if let (Some(Action::Finish(finish)), Some(text)) = (&mut decision.action, output) {
+            finish.output = Some(Arc::new(Json::String(text.to_string())));
+        }
+        decision
+    };
+    let rule = match choose(sorting, message, named.as_deref()) {
+        Choice::None(why) => return push(runs, over(Outcome::Denied, why, None), draft),
+        Choice::Rule(rule) => rule,
+    };
+    match &rule.then {
+        Then::Drop => push(runs, over(Outcome::Ok, format!("dropped by rule {}", rule.name).into(), None), draft),
+        Then::Reply(text) => {
+            push(runs, over(Outcome::Ok, format!("answered by rule {}", rule.name).into(), Some(text)), draft);
+        }
+        Then::Work { work, with } => match filled(with, &message.scope()) {
+            Err(why) => push(runs, over(Outcome::Failed, why, None), draft),
+            Ok(with) => {
+                let (rule, run) = as_run(runs.rule, run, work, with);
+                decide_work(&runs.with_rule(&rule), cause, &run, ending, draft);
+            }
+        },
+    }
+}
+
+/// The run of a message, as if the work of its rule were that of its object.
+fn as_run(rule: &RunRule, run: &Run, work: &Work, with: Json) -> (RunRule, Run) {
+    let (work, params) = match work {
+        Work::Use { target, with: own } => {
+            let with = crate::engine::run::params::merged(own, &with);
+            (Work::Use { target: target.clone(), with }, Arc::new(Json::Object(serde_json::Map::new())))
+        }
+        other => (other.clone(), Arc::new(with)),
+    };
+    // What failed goes back into the queue and waits there.
+    (RunRule { work, retry: Retry::NONE, ..rule.clone() }, Run { params, ..run.clone() })
+}
+
+/// What is executed for the run itself, when nothing is.
+fn plain<'a>(runs: &'a Runs<'_>, cause: &Cause, run: &Run) -> One<'a> {
+    One {
+        id: runs.id(cause),
+        launch: &|| Err("nothing is executed for it".into()),
+        policy: &runs.rule.policy,
+        retry: Retry::NONE,
+        timeout: runs.rule.timeout,
+        forgiven: run.forgiven,
+        ending: None,
+        step_of: None,
+    }
+}
+
+enum Classified {
+    /// Nobody is asked.
+    None,
+    /// It is being asked.
+    Open,
+    /// It gave no answer.
+    Failed(Arc<str>),
+    /// Its answer.
+    Named(String),
+}
+
+/// Asks the classifier, if there is one.
+fn classified(
+    runs: &Runs<'_>,
+    sorting: &Sorting,
+    (cause, run, message): (&Cause, &Run, &Arc<Message>),
+    ending: Option<&Ending>,
+    draft: &mut Draft,
+) -> Classified {
+    let Some(work) = &sorting.classifier else { return Classified::None };
+    if let Some(step) = run.steps.get(CLASSIFY) {
+        return match (step.outcome, &*step.output) {
+            (Outcome::Ok, Json::String(text)) => Classified::Named(text.clone()),
+            (Outcome::Ok, other) => Classified::Named(other.to_string()),
+            (outcome, _) => Classified::Failed(format!("its classifier: {}", outcome.word()).into()),
+        };
+    }
+    let facts = runs.case.facts;
+    let step = cause.step(CLASSIFY);
+    if runs.book.writing.contains(&step) {
+        draft.push(facts, wait(runs.id(&step), Reason::Writing));
+        draft.push(facts, wait(runs.id(cause), Reason::Steps { done: 0, of: 1 }));
+        return Classified::Open;
+    }
+    let (rule, asked) = as_run(runs.rule, run, work, Json::Object(serde_json::Map::new()));
+    let asked = Run { params: Arc::new(message.scope()), ..asked };
+    let runs = runs.with_rule(&rule);
+    let launch = || crate::engine::run::params::classifier_of(facts, &rule.work, &asked, cause);
+    let one = One {
+        id: runs.id(&step),
+        launch: &launch,
+        policy: &rule.policy,
+        retry: Retry::NONE,
+        timeout: rule.timeout,
+        forgiven: run.reopened.get(CLASSIFY).copied().unwrap_or(0),
+        ending: ending.cloned(),
+        step_of: Some(cause.clone()),
+    };
+    let may_start = |draft: &mut Draft| crate::engine::run::decide::may_start(&runs, cause, run, draft);
+    let decision = decide_one(&runs, &one, may_start, draft);
+    push(&runs, decision, draft);
+    draft.push(facts, wait(runs.id(cause), Reason::Steps { done: 0, of: 1 }));
+    Classified::Open
+}
+
+/// Makes of the end of a run the end of its message, or its return into the queue.
+fn settle(runs: &Runs<'_>, retry: &Retry, message: &Arc<Message>, decision: &mut Decision) {
+    let facts = runs.case.facts;
+    let Some(Action::Finish(finish)) = &mut decision.action else { return };
+    let tries = message.tries.saturating_add(1);
+    let fate = match finish.outcome {
+        Outcome::Ok => MessageFate::Ok,
+        Outcome::Cancelled => MessageFate::Cancelled,
+        Outcome::Denied | Outcome::Skipped => MessageFate::Dead,
+        Outcome::Failed | Outcome::Timeout | Outcome::Killed | Outcome::Lost | Outcome::Unknown => {
+            let is_poison = finish.exit == Some(Exit::Code(POISON));
+            let is_spent = tries > retry.times && !facts.is_off(Mutant::ReturnsForEver);
+            if !is_poison && !is_spent && !facts.is_off(Mutant::DeadTooSoon) {
+                let due = due_again(runs, retry, message, tries);
+                let back = Return {
+                    message: message.clone(),
+                    due,
+                    tries,
+                    attempts: finish.attempts,
+                    why: finish.why.clone(),
+                    exit: finish.exit.clone(),
+                    started: finish.started,
+                };
+                let why = finish.why.clone();
+                decision.because = Reason::Returned { until: due, why, failed: tries, of: retry.times + 1 };
+                decision.action = Some(Action::Return(Box::new(back)));
+                return;
+            }
+            MessageFate::Dead
+        }
+    };
+    finish.message = Some(MessageEnd { message: message.clone(), fate, tries });
+}
+
+fn due_again(runs: &Runs<'_>, retry: &Retry, message: &Message, tries: u32) -> Timestamp {
+    let facts = runs.case.facts;
+    if facts.is_off(Mutant::ReturnsAtOnce) {
+        return facts.now.wall;
+    }
+    facts.now.wall.after(wait_after(retry, &runs.case.object.id, &message.id, tries))
+}
+
+/// The end of a message whose mailbox is gone.
+pub(in crate::engine) fn orphaned(run: &Run) -> Option<MessageEnd> {
+    match &run.origin {
+        Origin::Message(message) => {
+            Some(MessageEnd { message: message.clone(), fate: MessageFate::Dead, tries: message.tries })
+        }
+        Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_) => None,
+    }
+}
