@@ -182,5 +182,6 @@ fn finish(object: u64, n: u64) -> Write {
         result: ResultSource::None,
         tries: Vec::new(),
         otherwise: None,
+        message: None,
     }))
 }

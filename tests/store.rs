@@ -11,6 +11,10 @@ mod crash;
 mod disk;
 #[path = "store/files.rs"]
 mod files;
+#[path = "store/messages.rs"]
+mod messages;
+#[path = "store/migrate.rs"]
+mod migrate;
 #[path = "store/portable.rs"]
 mod portable;
 #[path = "store/prune.rs"]

@@ -245,6 +245,7 @@ impl Books {
             result,
             tries,
             otherwise,
+            message: None,
         };
         let last = Final {
             uid,
@@ -352,7 +353,11 @@ fn is_lasting(trouble: &Trouble) -> bool {
         | Trouble::Newer { .. }
         | Trouble::ReadOnly { .. }
         | Trouble::Closed => true,
-        Trouble::TooLarge { .. } | Trouble::Flooded { .. } | Trouble::Sql { .. } | Trouble::Row { .. } => false,
+        Trouble::TooLarge { .. }
+        | Trouble::Refused { .. }
+        | Trouble::Flooded { .. }
+        | Trouble::Sql { .. }
+        | Trouble::Row { .. } => false,
     }
 }
 
@@ -395,7 +400,12 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
                         None => {}
                     }
                 }
-                Reply::Done | Reply::Reopened { .. } | Reply::Unknown | Reply::Pruned(_) => {
+                Reply::Done
+                | Reply::Reopened { .. }
+                | Reply::Enqueued { .. }
+                | Reply::Claimed(_)
+                | Reply::Unknown
+                | Reply::Pruned(_) => {
                     _ = book.runs.insert(cause, *run);
                 }
             }

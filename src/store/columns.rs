@@ -11,7 +11,9 @@ use rusqlite::types::Type;
 use rusqlite::{Error, Row};
 
 use super::TEXT_MAX;
-use super::rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, RunRow, TickRow};
+use super::rows::{
+    AttemptRow, CursorRow, EndRow, EventRow, ExitRow, MessageRow, MessageState, OriginRow, QueueRow, RunRow, TickRow,
+};
 use crate::engine::time::BootTime;
 use crate::engine::{BootId, Timestamp};
 
@@ -20,6 +22,11 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Milliseconds since 1970, the rest cut.
 pub(super) fn millis(at: Timestamp) -> i64 {
     i64::try_from(at.nanos() / NANOS_PER_MILLI).unwrap_or(i64::MAX)
+}
+
+/// The moment as it is kept.
+pub(super) fn kept(at: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(at.nanos() / NANOS_PER_MILLI * NANOS_PER_MILLI)
 }
 
 /// Nanoseconds as the database has them.
@@ -39,6 +46,13 @@ pub(super) fn cut(text: &str, max: usize) -> String {
     let mut kept = head.replace('\0', "\u{fffd}");
     kept.truncate(kept.floor_char_boundary(max));
     kept
+}
+
+/// The last `max` bytes, whole letters only; no zero byte either.
+pub(super) fn cut_head(text: &str, max: usize) -> String {
+    let kept = text.replace('\0', "\u{fffd}");
+    let from = kept.ceil_char_boundary(kept.len().saturating_sub(max));
+    kept.get(from..).unwrap_or_default().to_owned()
 }
 
 pub(super) fn cut_text(text: Option<&Arc<str>>) -> Option<String> {
@@ -83,6 +97,7 @@ fn origin(row: &Row<'_>) -> rusqlite::Result<OriginRow> {
         "generation" => Ok(OriginRow::Generation),
         "person" => Ok(OriginRow::Person(row.get("asked_by")?)),
         "step" => Ok(OriginRow::Step),
+        "message" => Ok(OriginRow::Message),
         other => Err(odd("origin", format_args!("`{other}` is no origin"))),
     }
 }
@@ -167,4 +182,47 @@ pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(i64, EventRow)> {
         data: row.get("data")?,
     };
     Ok((row.get("id")?, event))
+}
+
+/// A message, its payload empty when it was not asked for.
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+    let word: String = row.get("state")?;
+    let state = MessageState::of_word(&word);
+    Ok(MessageRow {
+        object: name(row, "object")?,
+        id: row.get("id")?,
+        seq: row.get("seq")?,
+        state: state.ok_or_else(|| odd("state", format_args!("`{word}` is no state of a message")))?,
+        priority: row.get("priority")?,
+        group: row.get("grp")?,
+        dedup: row.get("dedup")?,
+        kind: row.get("type")?,
+        subject: row.get("subject")?,
+        sender: row.get("sender")?,
+        source: row.get("source")?,
+        payload: row.get::<_, Option<_>>("payload")?.unwrap_or_default(),
+        params: row.get("params")?,
+        enqueued: moment(row, "enqueued_ms")?,
+        due: moment(row, "due_ms")?,
+        expires: moment_or_none(row, "expires_ms")?,
+        tries: row.get("tries")?,
+        base_attempts: row.get("base_attempts")?,
+        fence: row.get("fence")?,
+        claimed: moment_or_none(row, "claimed_ms")?,
+        ended: moment_or_none(row, "ended_ms")?,
+        outcome: row.get("outcome")?,
+        reason: row.get("reason")?,
+        reply: row.get("reply")?,
+        log_tail: row.get("log_tail")?,
+    })
+}
+
+pub(super) fn queue(row: &Row<'_>) -> rusqlite::Result<QueueRow> {
+    Ok(QueueRow {
+        object: name(row, "object")?,
+        has_available: row.get("has_available")?,
+        next_due: moment_or_none(row, "next_due")?,
+        depth: count(row, "depth")?,
+        bytes: count(row, "bytes")?,
+    })
 }

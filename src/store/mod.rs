@@ -1,4 +1,5 @@
-//! The durable facts: runs, their attempts, due times, cursors of schedules, events. What a process table cannot hold.
+//! The durable facts: runs, their attempts, due times, cursors of schedules, messages, events. What a process table
+//! cannot hold.
 //!
 //! In: facts to be written, as [`Write`]. Out: an answer once the disk has them, and [`Books`] to read from.
 //! Not here: what is running. That is asked of the process table and the records of attempts, never of a row.
@@ -7,6 +8,9 @@
 //! burst of a thousand facts costs a few commits; readers never wait for it, and need no controller.
 
 mod columns;
+mod enqueue;
+mod groups;
+mod messages;
 mod prune;
 pub mod reader;
 pub mod rows;
@@ -17,13 +21,19 @@ pub mod trouble;
 pub mod write;
 pub mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use reader::Reader;
-pub use rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, RunRow, TickRow};
+pub use rows::{
+    AttemptRow, CursorRow, EndRow, EventRow, ExitRow, MessageRow, MessageState, OriginRow, QueueRow, RunRow, TickRow,
+};
 pub use sqlite::Sqlite;
 pub use trouble::Trouble;
-pub use write::{Answer, Finish, Keep, Pruned, Reply, ResultSource, Retention, Write};
+pub use write::{
+    Answer, Claim, Claimed, DeadLetter, DeadWish, Enqueue, Finish, Keep, MessageEnd, Pruned, QueueLimits, Reply,
+    ResultSource, Retention, Return, Write,
+};
 pub use writer::{Counts, Writer};
 
 use crate::engine::{Cause, ObjectRef, Timestamp};
@@ -36,6 +46,15 @@ pub const TEXT_MAX: usize = 4 << 10;
 pub const DATA_MAX: usize = 64 << 10;
 /// The longest parameters of a run, in bytes; longer ones are refused.
 pub const PARAMS_MAX: usize = 256 << 10;
+/// The largest payload of a message, in bytes; a larger one is refused.
+pub const PAYLOAD_MAX: usize = 256 << 10;
+/// The longest end of a log that is kept with a message, in bytes; what comes before is cut.
+pub const TAIL_MAX: usize = 16 << 10;
+/// The longest id, group or key of a message, in bytes; a longer one is refused. The longest type or subject of an event;
+/// the rest is cut.
+pub const WORD_MAX: usize = 256;
+/// The most messages that are claimed at once.
+pub const CLAIM_MAX: u32 = 1_000;
 /// How many events are kept unless somebody says otherwise.
 pub const EVENTS_MAX: u32 = 10_000;
 /// How many requests may wait.
@@ -107,6 +126,30 @@ pub trait Books {
     /// When the store cannot be read.
     fn ticks(&self, filter: &TickFilter) -> Result<Vec<TickRow>, Trouble>;
 
+    /// All messages that are worked on, by object and in the order in which they came.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn claimed_messages(&self) -> Result<Vec<MessageRow>, Trouble>;
+
+    /// The queues in which something is not over.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn queues(&self) -> Result<Vec<QueueRow>, Trouble>;
+
+    /// Messages, the last that came first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn messages(&self, filter: &MessageFilter) -> Result<Vec<MessageRow>, Trouble>;
+
+    /// One message.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn message(&self, object: &ObjectRef, id: &str) -> Result<Option<MessageRow>, Trouble>;
+
     /// Events with their numbers, in order: those after `since`, or the last ones.
     ///
     /// # Errors
@@ -138,6 +181,25 @@ pub struct TickFilter {
     pub states: Vec<String>,
     /// Due at or after this.
     pub since: Option<Timestamp>,
+    /// So many at most; [`ROWS_MAX`] when none is given.
+    pub limit: Option<usize>,
+}
+
+/// Which messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageFilter {
+    /// Of this object.
+    pub object: Option<ObjectRef>,
+    /// In one of these states. Empty for all.
+    pub states: Vec<MessageState>,
+    /// From this sender.
+    pub sender: Option<Arc<str>>,
+    /// Of this group.
+    pub group: Option<Arc<str>>,
+    /// That came at or after this.
+    pub since: Option<Timestamp>,
+    /// Without their payloads, which are empty then: a list of ten thousand has room in the memory.
+    pub without_payload: bool,
     /// So many at most; [`ROWS_MAX`] when none is given.
     pub limit: Option<usize>,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::columns::{millis, nanos, odd};
+use super::rows::MessageState;
 use super::sqlite::Sqlite;
 use super::write::{Keep, Pruned, Retention};
 use super::{BUSY_MAX, statements};
@@ -16,6 +17,8 @@ use crate::engine::{Cause, ObjectRef, Timestamp};
 
 /// The most rows of one table that a slice removes from one object.
 const ROWS_MAX: usize = 500;
+/// How long a message that is over stays in any case, unless it is one dead letter too many.
+const REPLAY: Duration = Duration::from_secs(86_400);
 /// The most objects that a slice looks at.
 const OBJECTS_MAX: usize = 100;
 /// The most pages that are given back to the disk after a slice; 4 KiB each.
@@ -24,25 +27,54 @@ const PAGES_MAX: u32 = 500;
 /// Removes what one slice may.
 pub(super) fn slice(store: &Sqlite, retention: &Retention) -> rusqlite::Result<Pruned> {
     let mut pruned = Pruned { events: events(store, retention.events, 2 * ROWS_MAX)?, ..Pruned::default() };
+    let has_more = messages(store, retention, &mut pruned)?;
     let mut here = match &retention.from {
         Some(object) => Some(object.clone()),
         None => next(store, "")?,
     };
     for _ in 0..OBJECTS_MAX {
-        let Some(object) = here else { return Ok(pruned) };
+        let Some(object) = here else { break };
         let rows = of_object(store, retention, &object, &mut pruned)?;
         if rows >= ROWS_MAX {
             // It has more: the next slice begins with it again.
             here = Some(object);
             break;
         }
-        here = next(store, object.as_str())?;
+        here = next(store, object.as_str())?.or_else(|| has_more.then_some(object));
         if pruned.runs.len() >= ROWS_MAX {
             break;
         }
     }
     pruned.next = here;
     Ok(pruned)
+}
+
+/// Removes messages of all queues; true when there may be more.
+fn messages(store: &Sqlite, retention: &Retention, pruned: &mut Pruned) -> rusqlite::Result<bool> {
+    let Retention { now, messages: over, dead, .. } = retention;
+    // An answer to a replay needs the first.
+    let replayed = before(*now, REPLAY);
+    let mut has_more = false;
+    for (state, keep, latest) in [
+        (MessageState::Ok, over, replayed),
+        (MessageState::Cancelled, over, replayed),
+        (MessageState::Dead, dead, i64::MAX),
+    ] {
+        let old = before(*now, keep.age).min(latest);
+        let mut gone = store.execute(statements::PRUNE_MESSAGES, params![state.word(), old, nanos(ROWS_MAX as u64)])?;
+        let mut statement = store.connection.prepare_cached(statements::COUNT_MESSAGES)?;
+        let count: i64 = statement.query_row(params![state.word()], |row| row.get(0))?;
+        let excess = count.saturating_sub(i64::from(keep.count)).min(nanos(ROWS_MAX as u64));
+        if excess > 0 {
+            gone += store.execute(statements::PRUNE_MESSAGES, params![state.word(), latest, excess])?;
+        }
+        has_more |= gone >= ROWS_MAX;
+        match state.word() {
+            "dead" => pruned.dead = gone as u64,
+            _ => pruned.messages += gone as u64,
+        }
+    }
+    Ok(has_more)
 }
 
 fn next(store: &Sqlite, after: &str) -> rusqlite::Result<Option<ObjectRef>> {

@@ -11,12 +11,15 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row, params, params_from_iter};
 
 use super::columns::{self, millis, nanos};
-use super::rows::{AttemptRow, CursorRow, EventRow, RunRow, TickRow};
-use super::{Books, EventFilter, ROWS_MAX, RunFilter, TickFilter, Trouble, schema, statements};
+use super::rows::{AttemptRow, CursorRow, EventRow, MessageRow, QueueRow, RunRow, TickRow};
+use super::{Books, EventFilter, MessageFilter, ROWS_MAX, RunFilter, TickFilter, Trouble, schema, statements};
 use crate::engine::{Cause, ObjectRef, Timestamp};
 
 /// How long a reader waits while a controller that was killed is recovered from.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The schema with which messages came.
+const MESSAGES: i64 = 2;
 
 /// A connection that only reads; every answer is of one moment.
 #[derive(Debug)]
@@ -50,6 +53,19 @@ impl Reader {
             statement.query_map(values, to_row)?.collect()
         };
         read().map_err(|error| Trouble::of(&self.path, &error))
+    }
+
+    /// False in a store that an older binary made and works on: it reads as one in which no message ever came.
+    fn has_messages(&self) -> Result<bool, Trouble> {
+        Ok(self.rows("pragma user_version", [], |row| row.get::<_, i64>(0))?.iter().any(|version| *version >= MESSAGES))
+    }
+
+    /// Rows of queues and messages.
+    fn queued<T>(&self, query: Query, to_row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>, Trouble> {
+        match self.has_messages()? {
+            true => self.filtered(query, to_row),
+            false => Ok(Vec::new()),
+        }
     }
 
     fn filtered<T>(
@@ -126,15 +142,19 @@ impl Query {
     }
 
     fn object(&mut self, object: Option<&ObjectRef>) {
-        if let Some(object) = object {
-            let place = self.place(object.as_str().to_owned());
-            self.when(&format!("object = {place}"));
+        self.is("object", object.map(ObjectRef::as_str));
+    }
+
+    fn is(&mut self, column: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            let place = self.place(text.to_owned());
+            self.when(&format!("{column} = {place}"));
         }
     }
 
-    fn words(&mut self, column: &str, words: &[String]) {
+    fn words<T: AsRef<str>>(&mut self, column: &str, words: &[T]) {
         if !words.is_empty() {
-            let places: Vec<String> = words.iter().map(|word| self.place(word.clone())).collect();
+            let places: Vec<String> = words.iter().map(|word| self.place(word.as_ref().to_owned())).collect();
             self.when(&format!("{column} in ({})", places.join(", ")));
         }
     }
@@ -166,7 +186,11 @@ fn pattern(glob: &str) -> String {
 
 impl Books for Reader {
     fn open_runs(&self) -> Result<Vec<RunRow>, Trouble> {
-        self.rows(statements::OPEN_RUNS, [], columns::run)
+        let sql = match self.has_messages()? {
+            true => statements::OPEN_RUNS,
+            false => statements::OPEN_RUNS_1,
+        };
+        self.rows(sql, [], columns::run)
     }
 
     fn cursors(&self) -> Result<Vec<CursorRow>, Trouble> {
@@ -209,6 +233,34 @@ impl Books for Reader {
         query.words("state", &filter.states);
         query.since("nominal_ms", filter.since);
         self.filtered(query.end("nominal_ms desc, object", filter.limit), columns::tick)
+    }
+
+    fn claimed_messages(&self) -> Result<Vec<MessageRow>, Trouble> {
+        self.queued(Query::new(statements::CLAIMED_MESSAGES), columns::message)
+    }
+
+    fn queues(&self) -> Result<Vec<QueueRow>, Trouble> {
+        self.queued(Query::new(statements::QUEUES), columns::queue)
+    }
+
+    fn messages(&self, filter: &MessageFilter) -> Result<Vec<MessageRow>, Trouble> {
+        let mut query = match filter.without_payload {
+            true => Query::new(statements::MESSAGE_HEADS),
+            false => Query::new("select * from messages"),
+        };
+        query.object(filter.object.as_ref());
+        let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
+        query.words("state", &states);
+        query.is("sender", filter.sender.as_deref());
+        query.is("grp", filter.group.as_deref());
+        query.since("enqueued_ms", filter.since);
+        self.queued(query.end("seq desc", filter.limit), columns::message)
+    }
+
+    fn message(&self, object: &ObjectRef, id: &str) -> Result<Option<MessageRow>, Trouble> {
+        let mut query = Query::new(statements::MESSAGE);
+        query.values = vec![object.as_str().to_owned().into(), id.to_owned().into()];
+        Ok(self.queued(query, columns::message)?.into_iter().next())
     }
 
     fn events(&self, filter: &EventFilter) -> Result<Vec<(i64, EventRow)>, Trouble> {

@@ -55,7 +55,7 @@ pub enum OriginRow {
     Person(Arc<str>),
     /// A step of a workflow.
     Step,
-    /// A message.
+    /// A message: the one whose id is the cause.
     Message,
 }
 
@@ -171,4 +171,136 @@ pub struct EventRow {
     pub text: Arc<str>,
     /// More of it: JSON, [`DATA_MAX`](super::DATA_MAX) bytes at most.
     pub data: Option<Arc<str>>,
+}
+
+/// One message in the queue of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Whose queue.
+    pub object: ObjectRef,
+    /// Names it; unique in its queue while the row is there. The cause of its run, so it is written like one, without a
+    /// dot: steps of runs have those.
+    pub id: Arc<str>,
+    /// Its place: a greater number came later.
+    pub seq: i64,
+    /// Where it is on its way.
+    pub state: MessageState,
+    /// From 0, the first, to 9.
+    pub priority: u8,
+    /// Those of one group are worked on one at a time, in the order in which they came.
+    pub group: Option<Arc<str>>,
+    /// One message with this key at most is not over.
+    pub dedup: Option<Arc<str>>,
+    /// What it is, in the words of its sender: the `type`.
+    pub kind: Arc<str>,
+    /// What it is about.
+    pub subject: Arc<str>,
+    /// Who sent it.
+    pub sender: Arc<str>,
+    /// The way it came.
+    pub source: Arc<str>,
+    /// What it carries: [`PAYLOAD_MAX`](super::PAYLOAD_MAX) bytes at most.
+    pub payload: Arc<[u8]>,
+    /// Parameters for its run: JSON, [`PARAMS_MAX`](super::PARAMS_MAX) bytes at most.
+    pub params: Option<Arc<str>>,
+    /// When it came; its priority rises with the time since.
+    pub enqueued: Timestamp,
+    /// It is not worked on before this.
+    pub due: Timestamp,
+    /// It is of no use after this. The store only keeps that; whoever claims it judges.
+    pub expires: Option<Timestamp>,
+    /// How often it was tried, as far as that counts.
+    pub tries: u32,
+    /// The number of the last process that an earlier try had.
+    pub base_attempts: u32,
+    /// How often it was claimed: what is written about an earlier claim changes nothing.
+    pub fence: i64,
+    /// When it was claimed last; none while it waits.
+    pub claimed: Option<Timestamp>,
+    /// When it was over.
+    pub ended: Option<Timestamp>,
+    /// The engine's word for its end.
+    pub outcome: Option<Arc<str>>,
+    /// Why it ended, or has to be tried again; [`TEXT_MAX`](super::TEXT_MAX) bytes are kept.
+    pub reason: Option<Arc<str>>,
+    /// What its sender is told: the first [`RESULT_MAX`](super::RESULT_MAX) bytes.
+    pub reply: Option<Arc<str>>,
+    /// The last [`TAIL_MAX`](super::TAIL_MAX) bytes of what its last process said.
+    pub log_tail: Option<Arc<str>>,
+}
+
+/// Where a message is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MessageState {
+    /// It waits for its time.
+    Scheduled,
+    /// It can be claimed.
+    Available,
+    /// An earlier one of its group is not over.
+    Behind,
+    /// It is worked on.
+    Claimed,
+    /// It is over, and well.
+    Ok,
+    /// It is over, and a person has to look at it.
+    Dead,
+    /// It is over, since somebody did not want it any more.
+    Cancelled,
+}
+
+impl MessageState {
+    /// All of them, in the order of a message's life.
+    pub const ALL: [MessageState; 7] = [
+        MessageState::Scheduled,
+        MessageState::Available,
+        MessageState::Behind,
+        MessageState::Claimed,
+        MessageState::Ok,
+        MessageState::Dead,
+        MessageState::Cancelled,
+    ];
+
+    /// The word, as the store has it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            MessageState::Scheduled => "scheduled",
+            MessageState::Available => "available",
+            MessageState::Behind => "behind",
+            MessageState::Claimed => "claimed",
+            MessageState::Ok => "ok",
+            MessageState::Dead => "dead",
+            MessageState::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state of this word, if it is one.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<MessageState> {
+        MessageState::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// True when nothing more comes of it by itself.
+    #[must_use]
+    pub const fn is_over(self) -> bool {
+        match self {
+            MessageState::Ok | MessageState::Dead | MessageState::Cancelled => true,
+            MessageState::Scheduled | MessageState::Available | MessageState::Behind | MessageState::Claimed => false,
+        }
+    }
+}
+
+/// The queue of one object, without those that are over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueRow {
+    /// Whose.
+    pub object: ObjectRef,
+    /// At least one can be claimed at once.
+    pub has_available: bool,
+    /// When the first of those that wait for their time can be claimed.
+    pub next_due: Option<Timestamp>,
+    /// How many there are, the claimed ones too.
+    pub depth: u64,
+    /// What their payloads and parameters have, in bytes.
+    pub bytes: u64,
 }

@@ -21,14 +21,15 @@ const APPLICATION_ID: i64 = 0x7370_7464;
 const CHECK_MAX: Duration = Duration::from_secs(2);
 /// What is left of the log after a checkpoint, in bytes.
 const LOG_BYTES_MAX: u32 = 4 << 20;
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 128;
 const MODE: u32 = 0o600;
 
 /// Each makes the next version of the schema out of the one before; the first out of nothing. Only ever appended to.
 ///
 /// Moments are milliseconds since 1970 UTC where they are compared or subtracted (`datetime(x / 1000, 'unixepoch')`
 /// shows one), RFC 3339 where people only read them.
-pub const MIGRATIONS: &[&str] = &["
+pub const MIGRATIONS: &[&str] = &[
+    "
 create table runs (
     object text not null,
     cause text not null,
@@ -106,7 +107,94 @@ create table events (
     text text not null,
     data text
 ) strict;
-"];
+",
+    "
+create table runs_2 (
+    object text not null,
+    cause text not null,
+    uid text not null,
+    parent text,
+    origin text not null check (origin in ('tick', 'generation', 'person', 'step', 'message')),
+    asked_by text,
+    nominal_ms integer,
+    due_ms integer not null,
+    created_ms integer not null,
+    started_ms integer,
+    ended_ms integer,
+    state text not null check (state in ('open', 'final')),
+    outcome text,
+    reason text,
+    attempts integer not null,
+    base_attempts integer not null,
+    cancelled_by text,
+    reopened_by text,
+    params text,
+    result text,
+    exit_code integer,
+    exit_signal integer,
+    generation integer not null,
+    primary key (object, cause),
+    check ((state = 'final') = (outcome is not null)),
+    check ((state = 'final') = (ended_ms is not null)),
+    check (exit_code is null or exit_signal is null)
+) strict;
+insert into runs_2 select object, cause, uid, parent, origin, asked_by, nominal_ms, due_ms, created_ms, started_ms,
+    ended_ms, state, outcome, reason, attempts, base_attempts, cancelled_by, reopened_by, params, result, exit_code,
+    exit_signal, generation from runs;
+drop table runs;
+alter table runs_2 rename to runs;
+create index runs_open on runs (object) where state = 'open';
+create index runs_steps on runs (object, parent) where parent is not null;
+create index runs_newest on runs (created_ms);
+
+create table messages (
+    seq integer primary key autoincrement not null,
+    object text not null,
+    id text not null,
+    state text not null check (state in ('scheduled', 'available', 'behind', 'claimed', 'ok', 'dead', 'cancelled')),
+    priority integer not null check (priority between 0 and 9),
+    grp text,
+    dedup text,
+    type text not null,
+    subject text not null,
+    sender text not null,
+    source text not null,
+    digest text not null,
+    bytes integer not null,
+    enqueued_ms integer not null,
+    due_ms integer not null,
+    expires_ms integer,
+    tries integer not null,
+    base_attempts integer not null,
+    fence integer not null,
+    claimed_ms integer,
+    ended_ms integer,
+    outcome text,
+    reason text,
+    reply text,
+    log_tail text,
+    params text,
+    payload blob not null,
+    unique (object, id),
+    check ((state in ('ok', 'dead', 'cancelled')) = (ended_ms is not null)),
+    check ((outcome is null) = (ended_ms is null)),
+    check (state <> 'behind' or grp is not null)
+) strict;
+create unique index messages_dedup on messages (object, dedup) where dedup is not null and ended_ms is null;
+create index messages_ready on messages (object, priority, seq) where state = 'available';
+create index messages_scheduled on messages (object, due_ms) where state = 'scheduled';
+create index messages_claimed on messages (object, grp) where state = 'claimed';
+create index messages_groups on messages (object, grp, seq) where grp is not null and ended_ms is null;
+create index messages_enqueued on messages (object, enqueued_ms);
+create index messages_over on messages (state, ended_ms) where ended_ms is not null;
+
+create table queues (
+    object text primary key not null,
+    depth integer not null check (depth >= 0),
+    bytes integer not null check (bytes >= 0)
+) strict;
+",
+];
 
 /// The newest schema this binary knows.
 #[must_use]
@@ -249,8 +337,12 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Each step is a transaction with its number, so a controller that dies on the way leaves a version, not a mixture.
+/// All steps are one transaction with the last number, so a controller that dies on the way leaves the version that was,
+/// not a mixture.
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    // A table is rebuilt by dropping it, which would take the rows that refer to it along; within a transaction this
+    // cannot be said any more.
+    connection.pragma_update(None, "foreign_keys", false)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found: i64 = transaction.query_row("pragma user_version", [], |row| row.get(0))?;
     let steps = MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0));
@@ -260,7 +352,8 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     if found < version() {
         transaction.pragma_update(None, "user_version", version())?;
     }
-    transaction.commit()
+    transaction.commit()?;
+    connection.pragma_update(None, "foreign_keys", true)
 }
 
 /// Reads the whole file and compares its parts, as far as that goes in [`CHECK_MAX`]: about a second for 200 MB that

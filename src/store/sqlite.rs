@@ -11,12 +11,16 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{cut, cut_text, millis, nanos, written};
 use super::rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, RunRow, TickRow};
+use super::trouble::Fault;
 use super::write::{Finish, Reply, ResultSource, Write};
-use super::{DATA_MAX, Durable, RESULT_MAX, ROWS_MAX, TEXT_MAX, Trouble, columns, prune, schema, statements};
+use super::{
+    DATA_MAX, Durable, RESULT_MAX, ROWS_MAX, TEXT_MAX, Trouble, WORD_MAX, columns, enqueue, messages, prune, schema,
+    statements,
+};
 use crate::engine::{Cause, ObjectRef, Timestamp};
 
-/// The largest type or subject of an event, in bytes; the rest is cut.
-const WORD_MAX: usize = 256;
+/// The word of an end that stands when a run is tried again.
+pub(super) const OK: &str = "ok";
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ impl Sqlite {
         let mut answers = Vec::with_capacity(batch.len());
         for write in batch {
             run("savepoint request")?;
-            let answer = self.request(write).map_err(|error| self.trouble(&error));
+            let answer = self.request(write).map_err(|fault| fault.trouble(&self.path));
             match answer {
                 Err(trouble) if !trouble.is_of_one() => return Err(trouble),
                 Err(_) => run("rollback to request")?,
@@ -64,55 +68,86 @@ impl Sqlite {
         Ok(answers)
     }
 
-    fn request(&self, write: Write) -> rusqlite::Result<Reply> {
-        match write {
-            Write::Open => Ok(Reply::Done),
-            Write::Register(cursor) => self.cursor(Some(&cursor)),
+    fn request(&self, write: Write) -> Result<Reply, Fault> {
+        let reply = match write {
+            Write::Open => Reply::Done,
+            Write::Register(cursor) => self.cursor(Some(&cursor))?,
             Write::Note { ticks, cursor } => {
                 let mut is_new = ticks.is_empty();
                 for tick in &ticks {
                     is_new |= self.tick(tick)?;
                 }
                 self.cursor(cursor.as_ref())?;
-                Ok(if is_new { Reply::Done } else { Reply::Already(None) })
+                if is_new { Reply::Done } else { Reply::Already(None) }
             }
-            Write::Fire { tick, run, cursor } => self.fire(tick.as_ref(), &run, cursor.as_ref()),
-            Write::Attempt(attempt) => self.attempt(&attempt),
-            Write::Finish(finish) => self.finish(*finish),
+            Write::Fire { tick, run, cursor } => self.fire(tick.as_ref(), &run, cursor.as_ref())?,
+            Write::Attempt(attempt) => self.attempt(&attempt)?,
+            Write::Finish(finish) => self.finish(*finish)?,
             Write::Cancel { object, cause, by } => {
                 let by = cut(&by, WORD_MAX);
                 let changed = self.execute(statements::CANCEL_RUN, params![by, object.as_str(), cause.to_string()])?;
-                self.changed(changed, &object, &cause)
+                self.changed(changed, &object, &cause)?
             }
-            Write::Reopen { object, cause, by, at } => self.reopen(&object, &cause, &by, at),
-            Write::Events { events, kept } => self.events(&events, kept),
-            Write::Prune(retention) => prune::slice(self, &retention).map(Reply::Pruned),
-        }
+            Write::Reopen { object, cause, by, at } => self.reopen(&object, &cause, &by, at)?,
+            Write::Events { events, kept } => self.events(&events, kept)?,
+            Write::Enqueue(enqueue) => enqueue::enqueue(self, *enqueue)?,
+            Write::Claim(claim) => messages::claim(self, &claim)?,
+            Write::Return(back) => messages::give_back(self, &back)?,
+            Write::Withdraw { object, id, by, at } => messages::withdraw(self, &object, &id, &by, at)?,
+            Write::Dead(letter) => messages::dead(self, &letter)?,
+            Write::Prune(retention) => Reply::Pruned(prune::slice(self, &retention)?),
+        };
+        Ok(reply)
     }
 
     pub(super) fn execute(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
         self.connection.prepare_cached(sql)?.execute(values)
     }
 
-    fn run(&self, object: &ObjectRef, cause: &Cause) -> rusqlite::Result<Option<RunRow>> {
+    pub(super) fn run(&self, object: &ObjectRef, cause: &Cause) -> rusqlite::Result<Option<RunRow>> {
         let mut statement = self.connection.prepare_cached(statements::RUN)?;
         statement.query_row(params![object.as_str(), cause.to_string()], columns::run).optional()
     }
 
-    fn reopen(&self, object: &ObjectRef, cause: &Cause, by: &str, at: Timestamp) -> rusqlite::Result<Reply> {
-        let (by, name) = (cut(by, WORD_MAX), cause.to_string());
-        let changed = self.execute(statements::REOPEN_RUN, params![by, millis(at), object.as_str(), name])?;
-        if changed > 0 {
-            self.execute(statements::REOPEN_STEPS, params![by, object.as_str(), name])?;
+    fn reopen(&self, object: &ObjectRef, cause: &Cause, by: &str, at: Timestamp) -> Result<Reply, Fault> {
+        let is_of_message = |run: &RunRow| matches!(run.origin, OriginRow::Message);
+        if self.run(object, cause)?.as_ref().is_some_and(is_of_message) {
+            // It would be open, and its message would not: nobody would ever work on it.
+            return Err(Fault::Refused(format!(
+                "{object}/{cause} is the run of a message, which is tried again as a whole\n  help: `setpoint dead retry` \
+                 does that with a dead letter"
+            )));
         }
+        let changed = self.reopen_run(object, cause, Some(by), at, OK)?;
         let Some(run) = self.run(object, cause)?.map(Box::new) else { return Ok(Reply::Unknown) };
         if changed == 0 {
             return Ok(Reply::Already(Some(run)));
         }
+        Ok(Reply::Reopened { run, steps: self.steps(object, cause)? })
+    }
+
+    /// Opens a run that is over, with its steps but those that ended with the word `kept`. How many runs that were.
+    pub(super) fn reopen_run(
+        &self,
+        object: &ObjectRef,
+        cause: &Cause,
+        by: Option<&str>,
+        at: Timestamp,
+        kept: &str,
+    ) -> rusqlite::Result<usize> {
+        let by = by.map(|by| cut(by, WORD_MAX));
+        let name = cause.to_string();
+        let changed = self.execute(statements::REOPEN_RUN, params![by, millis(at), object.as_str(), name])?;
+        if changed > 0 {
+            self.execute(statements::REOPEN_STEPS, params![by, object.as_str(), kept, name])?;
+        }
+        Ok(changed)
+    }
+
+    pub(super) fn steps(&self, object: &ObjectRef, parent: &Cause) -> rusqlite::Result<Vec<RunRow>> {
         let mut statement = self.connection.prepare_cached(statements::STEPS)?;
-        let rows = statement.query_map(params![object.as_str(), name, nanos(ROWS_MAX as u64)], columns::run)?;
-        let steps: Vec<RunRow> = rows.collect::<rusqlite::Result<_>>()?;
-        Ok(Reply::Reopened { run, steps })
+        let values = params![object.as_str(), parent.to_string(), nanos(ROWS_MAX as u64)];
+        statement.query_map(values, columns::run)?.collect()
     }
 
     /// The answer to a change of one run, by the number of rows it changed.
@@ -171,7 +206,7 @@ impl Sqlite {
         })
     }
 
-    fn insert(&self, run: &RunRow, end: Option<&EndRow>) -> rusqlite::Result<bool> {
+    pub(super) fn insert(&self, run: &RunRow, end: Option<&EndRow>) -> rusqlite::Result<bool> {
         let (code, signal) = exit(end.and_then(|end| end.exit));
         let (nominal, by) = match &run.origin {
             OriginRow::Tick(nominal) => (Some(millis(*nominal)), None),
@@ -209,7 +244,7 @@ impl Sqlite {
         Ok(changed > 0)
     }
 
-    fn attempt(&self, attempt: &AttemptRow) -> rusqlite::Result<Reply> {
+    pub(super) fn attempt(&self, attempt: &AttemptRow) -> rusqlite::Result<Reply> {
         if self.run(&attempt.object, &attempt.cause)?.is_none() {
             return Ok(Reply::Unknown);
         }
@@ -230,9 +265,17 @@ impl Sqlite {
         Ok(Reply::Done)
     }
 
-    fn finish(&self, finish: Finish) -> rusqlite::Result<Reply> {
-        let Finish { object, cause, outcome, reason, started, ended, attempts, exit: how, result, tries, otherwise } =
-            finish;
+    fn finish(&self, mut finish: Finish) -> Result<Reply, Fault> {
+        let message = finish.message.take();
+        let is_of_message = message.is_some();
+        if let Some(message) = message
+            && !messages::end(self, message, &finish)?
+        {
+            // It was claimed anew, or is over: nor is this the end of its run.
+            return Ok(Reply::Already(self.run(&finish.object, &finish.cause)?.map(Box::new)));
+        }
+        let Finish { object, cause, outcome, reason, started, ended, attempts, exit: how, result, .. } = finish;
+        let (tries, otherwise) = (finish.tries, finish.otherwise);
         let result = match result {
             ResultSource::None => None,
             ResultSource::Text(text) => Some(text),
@@ -267,7 +310,10 @@ impl Sqlite {
                 self.attempt(&AttemptRow { object: object.clone(), cause: cause.clone(), ..attempt })?;
             }
         }
-        self.changed(changed, &object, &cause)
+        match self.changed(changed, &object, &cause)? {
+            Reply::Unknown if is_of_message => Ok(Reply::Done),
+            reply => Ok(reply),
+        }
     }
 
     fn events(&self, events: &[EventRow], kept: u32) -> rusqlite::Result<Reply> {
@@ -290,7 +336,7 @@ impl Sqlite {
     }
 }
 
-fn exit(how: Option<ExitRow>) -> (Option<i32>, Option<i32>) {
+pub(super) fn exit(how: Option<ExitRow>) -> (Option<i32>, Option<i32>) {
     match how {
         Some(ExitRow::Code(code)) => (Some(code), None),
         Some(ExitRow::Signal(signal)) => (None, Some(signal)),

@@ -25,12 +25,14 @@ update runs set state = 'open', outcome = null, reason = null, started_ms = null
     due_ms = $2
 where object = $3 and cause = $4 and state = 'final'";
 
+/// The steps below a run, but those that ended with the word `$3`.
 pub(super) const REOPEN_STEPS: &str = "
 update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
-    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts
-where object = $2 and state = 'final' and outcome <> 'ok' and cause in (
+    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = coalesce($1, reopened_by),
+    base_attempts = attempts
+where object = $2 and state = 'final' and outcome <> $3 and cause in (
     with recursive below (step) as (
-        select cause from runs where object = $2 and parent = $3
+        select cause from runs where object = $2 and parent = $4
         union
         select runs.cause from runs join below on runs.parent = below.step where runs.object = $2
     )
@@ -77,7 +79,8 @@ pub(super) const NEXT_OBJECT: &str = "
 select min(object) from (
     select min(object) as object from runs where object > $1
     union all select min(object) from ticks where object > $1
-    union all select min(object) from cursors where object > $1) as firsts";
+    union all select min(object) from cursors where object > $1
+    union all select min(object) from messages where object > $1) as firsts";
 
 /// All but `$2` of the due times of an object, and those before `$3`; `$4` of them are kept in any case.
 pub(super) const PRUNE_TICKS: &str = "
@@ -87,7 +90,8 @@ delete from ticks where object = $1 and nominal_ms in (
     ) as ranked
     where (rank > $2 or at_ms < $3) and rank > $4 order by nominal_ms limit $5)";
 
-/// Runs that are over, not those with steps that are not; `$4` of each origin are kept in any case.
+/// Runs that are over, not those with steps that are not; `$4` of each origin are kept in any case, and those of dead
+/// letters, whose attempts a person wants to see.
 pub(super) const OLD_RUNS: &str = "
 select cause from (
     select cause, ended_ms, row_number() over (order by created_ms desc, cause desc) as rank,
@@ -96,6 +100,8 @@ select cause from (
 ) as ranked
 where (rank > $2 or ended_ms < $3) and of_origin > $4 and not exists (
     select 1 from runs as step where step.object = $1 and step.parent = ranked.cause and step.state = 'open')
+and not exists (
+    select 1 from messages where messages.object = $1 and messages.id = ranked.cause and messages.state = 'dead')
 order by rank desc limit $5";
 
 /// Steps whose run is gone.
@@ -107,7 +113,15 @@ pub(super) const DELETE_RUN: &str = "delete from runs where object = $1 and caus
 
 pub(super) const PRUNE_CURSOR: &str = "delete from cursors where object = $1 and at_ms < $2";
 
-pub(super) const OPEN_RUNS: &str = "select * from runs where state = 'open' order by created_ms, object, cause";
+/// A message that waits to be tried again has an open run, which nobody works on.
+pub(super) const OPEN_RUNS: &str = "
+select * from runs where state = 'open' and (origin <> 'message' or exists (
+    select 1 from messages
+    where messages.object = runs.object and messages.id = runs.cause and messages.state = 'claimed'))
+order by created_ms, object, cause";
+
+/// The same of a store from before there were messages.
+pub(super) const OPEN_RUNS_1: &str = "select * from runs where state = 'open' order by created_ms, object, cause";
 
 pub(super) const CURSORS: &str = "select * from cursors order by object";
 
@@ -125,3 +139,111 @@ select * from runs where object = $1 and parent = $2 order by created_ms, cause 
 
 pub(super) const ATTEMPTS: &str = "
 select * from attempts where object = $1 and cause = $2 order by number limit $3";
+
+pub(super) const INSERT_MESSAGE: &str = "
+insert into messages (object, id, state, priority, grp, dedup, type, subject, sender, source, digest, bytes, enqueued_ms,
+    due_ms, expires_ms, tries, base_attempts, fence, params, payload)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, 0, 0, $16, $17)
+on conflict do nothing returning seq";
+
+pub(super) const MESSAGE: &str = "select * from messages where object = $1 and id = $2";
+
+pub(super) const DIGEST: &str = "select digest from messages where object = $1 and id = $2";
+
+pub(super) const MESSAGE_OF_DEDUP: &str = "
+select * from messages where object = $1 and dedup = $2 and ended_ms is null";
+
+pub(super) const GROW_QUEUE: &str = "
+insert into queues (object, depth, bytes) values ($1, 1, $2)
+on conflict (object) do update set depth = queues.depth + 1, bytes = queues.bytes + excluded.bytes
+returning depth, bytes";
+
+pub(super) const SHRINK_QUEUE: &str = "update queues set depth = depth - 1, bytes = bytes - $1 where object = $2";
+
+/// So many came since, as far as a limit of them.
+pub(super) const RECENT_MESSAGES: &str = "
+select count(*) from (select 1 from messages where object = $1 and enqueued_ms > $2 limit $3) as recent";
+
+pub(super) const GROUP_HEAD: &str = "
+select seq, state, due_ms from messages where object = $1 and grp = $2 and ended_ms is null order by seq limit 1";
+
+pub(super) const CLAIMED_OF_GROUP: &str = "
+select count(*) from messages where object = $1 and grp = $2 and state = 'claimed'";
+
+pub(super) const MOVE_MESSAGE: &str = "update messages set state = $1 where seq = $2";
+
+pub(super) const PROMOTE_MESSAGES: &str = "
+update messages set state = 'available' where seq in (
+    select seq from messages where object = $1 and state = 'scheduled' and due_ms <= $2 order by due_ms, seq limit $3)";
+
+pub(super) const READY_MESSAGES: &str = "
+select seq, enqueued_ms from messages where object = $1 and state = 'available' and priority = $2 order by seq limit $3";
+
+pub(super) const CLAIM_MESSAGE: &str = "
+update messages set state = 'claimed', fence = fence + 1, claimed_ms = $1 where seq = $2 returning *";
+
+/// The attempts of the run go on where an earlier message of this name left them.
+pub(super) const COUNT_FROM: &str = "update messages set base_attempts = $1 where seq = $2";
+
+/// A run of a message that is tried again.
+pub(super) const RUN_AGAIN: &str = "
+update runs set uid = $1, due_ms = $2, created_ms = $3, params = $4, base_attempts = attempts
+where object = $5 and cause = $6 and state = 'open'";
+
+pub(super) const RETURN_MESSAGE: &str = "
+update messages set state = 'scheduled', claimed_ms = null, due_ms = $1, tries = $2, base_attempts = $3, reason = $4
+where object = $5 and id = $6 and state = 'claimed' and fence = $7 returning seq, grp";
+
+pub(super) const RETURN_RUN: &str = "
+update runs set attempts = $1, base_attempts = $1, due_ms = $2, reason = $3, started_ms = coalesce(started_ms, $4),
+    exit_code = $5, exit_signal = $6
+where object = $7 and cause = $8 and state = 'open'";
+
+pub(super) const END_MESSAGE: &str = "
+update messages set state = $1, tries = $2, base_attempts = $3, outcome = $4, reason = $5, reply = $6, log_tail = $7,
+    ended_ms = $8
+where object = $9 and id = $10 and state = 'claimed' and fence = $11 returning grp, bytes";
+
+pub(super) const WITHDRAW_MESSAGE: &str = "
+update messages set state = 'cancelled', outcome = 'cancelled', reason = $1, ended_ms = $2
+where object = $3 and id = $4 and state in ('scheduled', 'available', 'behind') returning grp, bytes";
+
+pub(super) const WITHDRAW_RUN: &str = "
+update runs set state = 'final', outcome = 'cancelled', reason = $1, ended_ms = $2, cancelled_by = $3
+where object = $4 and cause = $5 and state = 'open'";
+
+pub(super) const REVIVE_MESSAGE: &str = "
+update messages set state = $1, tries = 0, due_ms = $2, expires_ms = $2 + (expires_ms - enqueued_ms), claimed_ms = null,
+    ended_ms = null, outcome = null, reason = null, reply = null, log_tail = null
+where object = $3 and id = $4 and state = 'dead'";
+
+pub(super) const DROP_MESSAGE: &str = "delete from messages where object = $1 and id = $2 and state = 'dead'";
+
+pub(super) const MESSAGE_IS_THERE: &str = "select count(*) from messages where object = $1 and id = $2";
+
+pub(super) const CLAIMED_MESSAGES: &str = "select * from messages where state = 'claimed' order by object, seq";
+
+pub(super) const QUEUES: &str = "
+select object, depth, bytes,
+    exists (select 1 from messages where messages.object = queues.object and state = 'available') as has_available,
+    (select min(due_ms) from messages where messages.object = queues.object and state = 'scheduled') as next_due
+from queues where depth > 0 order by object";
+
+pub(super) const QUEUE: &str = "
+select object, depth, bytes,
+    exists (select 1 from messages where messages.object = $1 and state = 'available') as has_available,
+    (select min(due_ms) from messages where messages.object = $1 and state = 'scheduled') as next_due
+from queues where object = $1";
+
+/// All but the payload.
+pub(super) const MESSAGE_HEADS: &str = "
+select seq, object, id, state, priority, grp, dedup, type, subject, sender, source, enqueued_ms, due_ms, expires_ms, tries,
+    base_attempts, fence, claimed_ms, ended_ms, outcome, reason, reply, log_tail, params, null as payload
+from messages";
+
+pub(super) const COUNT_MESSAGES: &str = "
+select count(*) from messages where state = $1 and ended_ms is not null";
+
+pub(super) const PRUNE_MESSAGES: &str = "
+delete from messages where seq in (
+    select seq from messages where state = $1 and ended_ms < $2 order by ended_ms, seq limit $3)";

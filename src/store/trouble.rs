@@ -85,6 +85,12 @@ pub enum Trouble {
         /// The limit, in bytes.
         max: usize,
     },
+    /// What is asked for may not be: the request is at fault, or a limit is reached.
+    #[error("{why}")]
+    Refused {
+        /// Which rule, and what to do.
+        why: Arc<str>,
+    },
     /// So many requests wait that one more is refused.
     #[error("{max} writes wait for the store already\n  help: the disk is too slow or hangs; what runs goes on")]
     Flooded {
@@ -141,7 +147,7 @@ impl Trouble {
     #[must_use]
     pub fn is_of_one(&self) -> bool {
         match self {
-            Trouble::Sql { .. } | Trouble::Row { .. } | Trouble::TooLarge { .. } => true,
+            Trouble::Sql { .. } | Trouble::Row { .. } | Trouble::TooLarge { .. } | Trouble::Refused { .. } => true,
             Trouble::Disk { .. }
             | Trouble::Corrupt { .. }
             | Trouble::Busy { .. }
@@ -149,6 +155,28 @@ impl Trouble {
             | Trouble::ReadOnly { .. }
             | Trouble::Flooded { .. }
             | Trouble::Closed => false,
+        }
+    }
+}
+
+/// Why a request is not written: what the database says, or what we do.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Sql(rusqlite::Error),
+    Refused(String),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Fault {
+        Fault::Sql(error)
+    }
+}
+
+impl Fault {
+    pub(super) fn trouble(self, path: &Path) -> Trouble {
+        match self {
+            Fault::Sql(error) => Trouble::of(path, &error),
+            Fault::Refused(why) => Trouble::Refused { why: why.into() },
         }
     }
 }

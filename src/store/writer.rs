@@ -14,7 +14,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::sqlite::Sqlite;
 use super::write::{Answer, Reply, ResultSource, Write};
-use super::{BATCH_MAX, Durable, PARAMS_MAX, QUEUE_MAX, RESULT_MAX, Trouble, columns};
+use super::{BATCH_MAX, Durable, PARAMS_MAX, QUEUE_MAX, RESULT_MAX, TAIL_MAX, Trouble, columns, enqueue};
 
 /// Requests to the store, in the order in which they were sent.
 #[derive(Debug)]
@@ -157,6 +157,10 @@ impl Writer {
 fn fit(write: &Write) -> Result<(), Trouble> {
     let params = match write {
         Write::Fire { run, .. } => run.params.as_ref(),
+        Write::Enqueue(enqueue) => {
+            enqueue::fit(&enqueue.message)?;
+            enqueue.message.params.as_ref()
+        }
         Write::Finish(finish) => finish.otherwise.as_ref().and_then(|run| run.params.as_ref()),
         Write::Open
         | Write::Register(_)
@@ -165,6 +169,10 @@ fn fit(write: &Write) -> Result<(), Trouble> {
         | Write::Cancel { .. }
         | Write::Reopen { .. }
         | Write::Events { .. }
+        | Write::Claim(_)
+        | Write::Return(_)
+        | Write::Withdraw { .. }
+        | Write::Dead(_)
         | Write::Prune(_) => None,
     };
     match params.map_or(0, |text| text.len()) {
@@ -186,6 +194,11 @@ fn events_of(write: &Write) -> u64 {
         | Write::Finish(_)
         | Write::Cancel { .. }
         | Write::Reopen { .. }
+        | Write::Enqueue(_)
+        | Write::Claim(_)
+        | Write::Return(_)
+        | Write::Withdraw { .. }
+        | Write::Dead(_)
         | Write::Prune(_) => 0,
     }
 }
@@ -227,16 +240,22 @@ fn write<D: Durable>(requests: &Receiver<Request>, mut open: impl FnMut() -> Res
 /// The request with its result read, before anything is locked.
 fn captured(mut write: Write) -> Write {
     if let Write::Finish(finish) = &mut write {
-        finish.result = match std::mem::replace(&mut finish.result, ResultSource::None) {
-            ResultSource::Capture(capture) => read(capture).map_or(ResultSource::None, ResultSource::Text),
-            given @ (ResultSource::None | ResultSource::Text(_)) => given,
-        };
+        read(&mut finish.result, |text| columns::cut(text, RESULT_MAX));
+        if let Some(message) = &mut finish.message {
+            read(&mut message.log_tail, |text| columns::cut_head(text, TAIL_MAX));
+        }
     }
     write
 }
 
-/// What a capture gives. One that panics gives nothing: the end of the run counts for more than its words.
-fn read(capture: Box<dyn FnOnce() -> Option<String> + Send>) -> Option<Arc<str>> {
-    let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(capture)).ok().flatten()?;
-    Some(columns::cut(&text, RESULT_MAX).into())
+/// Puts what a capture gives in its place. One that panics gives nothing: the end of the run counts for more than its
+/// words.
+fn read(source: &mut ResultSource, cut: impl Fn(&str) -> String) {
+    *source = match std::mem::replace(source, ResultSource::None) {
+        ResultSource::Capture(capture) => {
+            let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(capture)).ok().flatten();
+            text.map_or(ResultSource::None, |text| ResultSource::Text(cut(&text).into()))
+        }
+        given @ (ResultSource::None | ResultSource::Text(_)) => given,
+    };
 }

@@ -142,38 +142,6 @@ fn the_tables_are_those_that_people_and_other_programs_know() {
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let tables: Vec<String> = rows.map(|row| row.unwrap()).collect();
     expect![[r#"
-        CREATE TABLE runs (
-            object text not null,
-            cause text not null,
-            uid text not null,
-            parent text,
-            origin text not null check (origin in ('tick', 'generation', 'person', 'step')),
-            asked_by text,
-            nominal_ms integer,
-            due_ms integer not null,
-            created_ms integer not null,
-            started_ms integer,
-            ended_ms integer,
-            state text not null check (state in ('open', 'final')),
-            outcome text,
-            reason text,
-            attempts integer not null,
-            base_attempts integer not null,
-            cancelled_by text,
-            reopened_by text,
-            params text,
-            result text,
-            exit_code integer,
-            exit_signal integer,
-            generation integer not null,
-            primary key (object, cause),
-            check ((state = 'final') = (outcome is not null)),
-            check ((state = 'final') = (ended_ms is not null)),
-            check (exit_code is null or exit_signal is null)
-        ) strict
-        CREATE INDEX runs_open on runs (object) where state = 'open'
-        CREATE INDEX runs_steps on runs (object, parent) where parent is not null
-        CREATE INDEX runs_newest on runs (created_ms)
         CREATE TABLE attempts (
             object text not null,
             cause text not null,
@@ -214,10 +182,88 @@ fn the_tables_are_those_that_people_and_other_programs_know() {
             subject text not null,
             text text not null,
             data text
+        ) strict
+        CREATE TABLE "runs" (
+            object text not null,
+            cause text not null,
+            uid text not null,
+            parent text,
+            origin text not null check (origin in ('tick', 'generation', 'person', 'step', 'message')),
+            asked_by text,
+            nominal_ms integer,
+            due_ms integer not null,
+            created_ms integer not null,
+            started_ms integer,
+            ended_ms integer,
+            state text not null check (state in ('open', 'final')),
+            outcome text,
+            reason text,
+            attempts integer not null,
+            base_attempts integer not null,
+            cancelled_by text,
+            reopened_by text,
+            params text,
+            result text,
+            exit_code integer,
+            exit_signal integer,
+            generation integer not null,
+            primary key (object, cause),
+            check ((state = 'final') = (outcome is not null)),
+            check ((state = 'final') = (ended_ms is not null)),
+            check (exit_code is null or exit_signal is null)
+        ) strict
+        CREATE INDEX runs_open on runs (object) where state = 'open'
+        CREATE INDEX runs_steps on runs (object, parent) where parent is not null
+        CREATE INDEX runs_newest on runs (created_ms)
+        CREATE TABLE messages (
+            seq integer primary key autoincrement not null,
+            object text not null,
+            id text not null,
+            state text not null check (state in ('scheduled', 'available', 'behind', 'claimed', 'ok', 'dead', 'cancelled')),
+            priority integer not null check (priority between 0 and 9),
+            grp text,
+            dedup text,
+            type text not null,
+            subject text not null,
+            sender text not null,
+            source text not null,
+            digest text not null,
+            bytes integer not null,
+            enqueued_ms integer not null,
+            due_ms integer not null,
+            expires_ms integer,
+            tries integer not null,
+            base_attempts integer not null,
+            fence integer not null,
+            claimed_ms integer,
+            ended_ms integer,
+            outcome text,
+            reason text,
+            reply text,
+            log_tail text,
+            params text,
+            payload blob not null,
+            unique (object, id),
+            check ((state in ('ok', 'dead', 'cancelled')) = (ended_ms is not null)),
+            check ((outcome is null) = (ended_ms is null)),
+            check (state <> 'behind' or grp is not null)
+        ) strict
+        CREATE TABLE sqlite_sequence(name,seq)
+        CREATE UNIQUE INDEX messages_dedup on messages (object, dedup) where dedup is not null and ended_ms is null
+        CREATE INDEX messages_ready on messages (object, priority, seq) where state = 'available'
+        CREATE INDEX messages_scheduled on messages (object, due_ms) where state = 'scheduled'
+        CREATE INDEX messages_claimed on messages (object, grp) where state = 'claimed'
+        CREATE INDEX messages_groups on messages (object, grp, seq) where grp is not null and ended_ms is null
+        CREATE INDEX messages_enqueued on messages (object, enqueued_ms)
+        CREATE INDEX messages_over on messages (state, ended_ms) where ended_ms is not null
+        CREATE TABLE queues (
+            object text primary key not null,
+            depth integer not null check (depth >= 0),
+            bytes integer not null check (bytes >= 0)
         ) strict"#]]
     .assert_eq(&tables.join("\n"));
     let number = |name: &str| raw.query_row(&format!("pragma {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((number("user_version"), number("application_id"), number("auto_vacuum")), (1, 0x7370_7464, 2));
+    assert_eq!((number("user_version"), number("application_id"), number("auto_vacuum")), (2, 0x7370_7464, 2));
     let mode: String = raw.query_row("pragma journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use setpoint::engine::time::BootTime;
 use setpoint::engine::{BootId, Cause, ObjectRef, Timestamp};
 use setpoint::store::{
-    AttemptRow, CursorRow, EventRow, Finish, OriginRow, Reader, Reply, ResultSource, RunRow, TickRow, Trouble, Write,
-    Writer,
+    AttemptRow, Claim, Claimed, CursorRow, Enqueue, EventRow, ExitRow, Finish, MessageEnd, MessageRow, MessageState,
+    OriginRow, QueueLimits, Reader, Reply, ResultSource, Return, RunRow, TickRow, Trouble, Write, Writer,
 };
 
 /// 2026-11-21T03:00:00Z, in seconds.
@@ -137,6 +137,7 @@ pub fn finish(name: &str, why: &str, outcome: &str) -> Finish {
         result: ResultSource::None,
         tries: Vec::new(),
         otherwise: None,
+        message: None,
     }
 }
 
@@ -157,4 +158,107 @@ pub fn fire_tick(name: &str, nominal: u64) -> Write {
 #[track_caller]
 pub fn done(writer: &Writer, write: Write) {
     assert_eq!(writer.ask(write), Ok(Reply::Done));
+}
+
+pub const INBOX: &str = "mailbox/inbox";
+
+/// A message that is due when it comes.
+pub fn message(id: &str, enqueued: u64) -> MessageRow {
+    MessageRow {
+        object: object(INBOX),
+        id: Arc::from(id),
+        seq: 0,
+        state: MessageState::Available,
+        priority: 5,
+        group: None,
+        dedup: None,
+        kind: Arc::from("order"),
+        subject: Arc::from("an order"),
+        sender: Arc::from("ann"),
+        source: Arc::from("send"),
+        payload: Arc::from(format!("payload of {id}").into_bytes()),
+        params: None,
+        enqueued: at(enqueued),
+        due: at(enqueued),
+        expires: None,
+        tries: 0,
+        base_attempts: 0,
+        fence: 0,
+        claimed: None,
+        ended: None,
+        outcome: None,
+        reason: None,
+        reply: None,
+        log_tail: None,
+    }
+}
+
+/// One of a group.
+pub fn grouped(id: &str, group: &str, enqueued: u64) -> MessageRow {
+    MessageRow { group: Some(Arc::from(group)), ..message(id, enqueued) }
+}
+
+pub const LIMITS: QueueLimits = QueueLimits { messages: 1_000_000, bytes: 1 << 30 };
+
+pub fn enqueue(message: MessageRow) -> Write {
+    Write::Enqueue(Box::new(Enqueue { message, limits: LIMITS, recent: None }))
+}
+
+/// Queues a message that is new.
+#[track_caller]
+pub fn queued(writer: &Writer, message: MessageRow) -> MessageRow {
+    match writer.ask(enqueue(message)) {
+        Ok(Reply::Enqueued { message, is_new: true }) => *message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+pub fn claim(writer: &Writer, count: u32, now: u64) -> Claimed {
+    let claim = Claim { object: object(INBOX), uid: Arc::from("u-1"), count, now: at(now) };
+    match writer.ask(Write::Claim(Box::new(claim))) {
+        Ok(Reply::Claimed(claimed)) => *claimed,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn ids(messages: &[MessageRow]) -> Vec<&str> {
+    messages.iter().map(|message| &*message.id).collect()
+}
+
+/// The end of a claimed message and its run.
+pub fn end(message: &MessageRow, state: MessageState, ended: u64) -> Finish {
+    let outcome = if state == MessageState::Ok { "ok" } else { "failed" };
+    let message = MessageEnd {
+        id: message.id.clone(),
+        fence: message.fence,
+        state,
+        tries: message.tries + 1,
+        reply: None,
+        log_tail: ResultSource::None,
+    };
+    let why = message.id.to_string();
+    Finish { ended: at(ended), message: Some(message), ..finish(INBOX, &why, outcome) }
+}
+
+#[track_caller]
+pub fn ended(writer: &Writer, message: &MessageRow, state: MessageState, at: u64) {
+    done(writer, Write::Finish(Box::new(end(message, state, at))));
+}
+
+/// A claimed message comes back.
+pub fn back(message: &MessageRow, due: u64, attempts: u32) -> Return {
+    Return {
+        object: message.object.clone(),
+        cause: cause(&message.id),
+        id: message.id.clone(),
+        fence: message.fence,
+        due: at(due),
+        tries: message.tries + 1,
+        attempts,
+        reason: Arc::from("exit code 75"),
+        started: Some(at(1)),
+        exit: Some(ExitRow::Code(75)),
+        tries_rows: vec![attempt(INBOX, &message.id, attempts)],
+    }
 }
