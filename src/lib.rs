@@ -14,6 +14,7 @@ pub mod import;
 pub mod job;
 pub mod kind;
 pub mod load;
+pub mod mailbox;
 pub mod observe;
 pub mod probe;
 pub mod record;

@@ -13,10 +13,10 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use super::queues::{self, Post};
 use super::remember;
-use super::rows::{cursor_row, note_final, note_step, output_of, row_of, run_of, step_row, tick_row};
+use super::rows::{cursor_row, exit_row, note_final, note_step, output_of, row_of, run_of, step_row, tick_row};
 use super::schedules::renew;
-use crate::engine::backoff::Exit;
 use crate::engine::observed::Refused;
 use crate::engine::plan::{Finish, Fire, Note};
 use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Run, Step};
@@ -24,7 +24,7 @@ use crate::engine::{BootTime, Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::home::Home;
 use crate::store::reader::Reader;
 use crate::store::writer::Writer;
-use crate::store::{self, AttemptRow, ExitRow, Reply, ResultSource, Retention, TickRow, Trouble, Write};
+use crate::store::{self, AttemptRow, Reply, ResultSource, Retention, TickRow, Trouble, Write};
 
 /// How long a store that failed is left alone.
 pub const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
@@ -61,14 +61,14 @@ pub struct Books {
 
 /// An entry on its way to the disk.
 #[derive(Debug)]
-struct Pending {
-    object: ObjectRef,
-    entry: Entry,
-    asker: Option<(Asker, Json)>,
+pub(super) struct Pending {
+    pub(super) object: ObjectRef,
+    pub(super) entry: Entry,
+    pub(super) asker: Option<(Asker, Json)>,
 }
 
 #[derive(Debug)]
-enum Entry {
+pub(super) enum Entry {
     Fire { cause: Cause, run: Box<Run>, cursor: Option<Cursor> },
     Note { cause: Cause, cursor: Cursor },
     Finish { cause: Cause, step_of: Option<Cause>, last: Final, output: Gave, is_tick: bool },
@@ -76,6 +76,18 @@ enum Entry {
     Reopen { cause: Cause },
     Open,
     Prune,
+    Post(Post),
+}
+
+/// What an end gives: the result, what a later step is told of it, and the end of the log of a message.
+#[derive(Debug)]
+pub struct Gives {
+    /// For the row of the run.
+    pub result: ResultSource,
+    /// See [`Gave`].
+    pub output: Gave,
+    /// For a dead letter.
+    pub tail: ResultSource,
 }
 
 /// What a step gave: read on the writer's thread, and wanted here, too.
@@ -145,7 +157,7 @@ impl Books {
         Ok(())
     }
 
-    fn send(&mut self, write: Write, pending: Pending) {
+    pub(super) fn send(&mut self, write: Write, pending: Pending) {
         self.sent += 1;
         let number = self.next;
         self.next += 1;
@@ -219,20 +231,17 @@ impl Books {
         ledger: &mut Ledger,
         id: &InstanceId,
         finish: &Finish,
-        (result, output): (ResultSource, Gave),
+        Gives { result, output, tail }: Gives,
         tries: Vec<AttemptRow>,
         now: &Now,
     ) {
+        let message = finish.message.as_ref().map(|end| queues::end_of(end, finish.output.as_deref(), tail));
         let book = ledger.books.entry(id.object.clone()).or_default();
         let own = book.runs.get(finish.step_of.as_ref().unwrap_or(&id.cause));
         let uid: Arc<str> = own.map_or_else(|| "".into(), |run| run.uid.clone());
         let is_tick = own.is_some_and(|run| matches!(run.origin, Origin::Tick(_)));
         let otherwise = finish.step_of.as_ref().map(|parent| Box::new(step_row(id, parent, &uid, finish, now)));
-        let exit = match &finish.exit {
-            Some(Exit::Code(code)) => Some(ExitRow::Code(*code)),
-            Some(Exit::Signal(signal)) => Some(ExitRow::Signal(*signal)),
-            Some(Exit::NotStarted(_) | Exit::Unhealthy(_) | Exit::Lost) | None => None,
-        };
+        let exit = exit_row(finish.exit.as_ref());
         let write = store::Finish {
             object: id.object.clone(),
             cause: id.cause.clone(),
@@ -245,7 +254,7 @@ impl Books {
             result,
             tries,
             otherwise,
-            message: None,
+            message,
         };
         let last = Final {
             uid,
@@ -314,6 +323,13 @@ impl Books {
             Ok(reply) => {
                 self.trouble_at = None;
                 ledger.trouble = None;
+                if let Entry::Post(post) = entry {
+                    let (news, said) = queues::posted(ledger, &object, post, reply, now);
+                    if let Some((asker, _)) = asker {
+                        _ = asker.send(said.map_err(|why| plain(&why)));
+                    }
+                    return Some(news);
+                }
                 let (news, said) = written(ledger, &object, entry, reply);
                 if let Some((asker, name)) = asker {
                     _ = asker.send(said.map_or(Ok(name), |why| Err(plain(&why))));
@@ -329,7 +345,9 @@ impl Books {
                 if let Some((asker, _)) = asker {
                     _ = asker.send(Err(plain(&trouble.to_string())));
                 }
-                if let Some(book) = ledger.books.get_mut(&object) {
+                // A letter that is refused holds up nobody else's.
+                let is_asked = matches!(&entry, Entry::Post(post) if post.cause().is_none());
+                if let Some(book) = ledger.books.get_mut(&object).filter(|_| !is_asked) {
                     unmark(book, &entry);
                     book.refused = Some(Refused { at: now.boot, why });
                 }
@@ -370,6 +388,11 @@ fn unmark(book: &mut Book, entry: &Entry) {
         Entry::Fire { cause, .. } | Entry::Note { cause, .. } | Entry::Finish { cause, .. } => {
             book.writing.remove(cause);
         }
+        Entry::Post(post) => {
+            if let Some(cause) = post.cause() {
+                book.writing.remove(cause);
+            }
+        }
         Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open | Entry::Prune => {}
     }
 }
@@ -381,7 +404,7 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
             let of = |(object, cause): &(ObjectRef, Cause)| InstanceId { object: object.clone(), cause: cause.clone() };
             return (News::Forgotten { runs: pruned.runs.iter().map(of).collect(), next: pruned.next.clone() }, None);
         }
-        (Entry::Open | Entry::Prune, _) => return (News::Facts, None),
+        (Entry::Open | Entry::Prune | Entry::Post(_), _) => return (News::Facts, None),
         (_, _) => {}
     }
     let book = ledger.books.entry(object.clone()).or_default();
@@ -420,7 +443,8 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
             }
         }
         (Entry::Finish { cause, step_of: None, last, is_tick, .. }, _) => {
-            book.runs.remove(&cause);
+            let over = book.runs.remove(&cause);
+            queues::note_over(book, over.as_ref());
             book.is_spent |= is_tick && last.attempts > 0;
             book.last.retain(|other, _| is_generation(other) != is_generation(&cause));
             book.last.insert(cause.clone(), last);
@@ -438,7 +462,7 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
         (Entry::Reopen { cause }, _) => {
             return (News::Facts, Some(format!("there is no run {object}/{cause} that is over")));
         }
-        (Entry::Open | Entry::Prune, _) => {}
+        (Entry::Open | Entry::Prune | Entry::Post(_), _) => {}
     }
     (News::Facts, None)
 }

@@ -3,8 +3,11 @@
 //! In: a reader. Out: a ledger. Not here: due times ([`super::schedules`]), writing.
 //! The surprise: verbs read the same when no controller runs, so what they show is what a controller would decide by.
 
+use super::queues;
 use super::rows::{cursor_of, note_final, note_step, run_of};
 use super::schedules::renew;
+use std::collections::BTreeMap;
+
 use crate::engine::Cause;
 use crate::engine::run::{Book, Ledger};
 use crate::store::reader::Reader;
@@ -22,6 +25,15 @@ pub fn read(reader: &Reader, ledger: &mut Ledger) -> Result<(), Trouble> {
         let object = row.object.clone();
         ledger.books.entry(object).or_default().cursor = Some(cursor_of(row));
     }
+    let mut claimed = BTreeMap::new();
+    for message in reader.claimed_messages()? {
+        if let Ok(cause) = message.id.parse::<Cause>() {
+            claimed.insert((message.object.clone(), cause), message);
+        }
+    }
+    for queue in reader.queues()? {
+        ledger.books.entry(queue.object.clone()).or_default().queue = Some(queues::queue_of(&queue));
+    }
     let mut open = Vec::new();
     for row in reader.open_runs()? {
         if let OriginRow::Step = row.origin {
@@ -29,7 +41,16 @@ pub fn read(reader: &Reader, ledger: &mut Ledger) -> Result<(), Trouble> {
         }
         open.push((row.object.clone(), row.cause.clone()));
         let book = ledger.books.entry(row.object.clone()).or_default();
-        book.runs.insert(row.cause.clone(), run_of(row));
+        let message = if row.origin == OriginRow::Message {
+            claimed.remove(&(row.object.clone(), row.cause.clone()))
+        } else {
+            None
+        };
+        let run = match message {
+            Some(message) => queues::run_of(message, row.uid.clone(), row.due),
+            None => run_of(row.clone()),
+        };
+        book.runs.insert(row.cause, run);
     }
     for (object, cause) in open {
         for row in reader.steps(&object, &cause)? {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::engine::backoff::Exit;
 use crate::engine::plan::{Finish, Tick};
 use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Outcome, Run, Step};
 use crate::engine::{Cause, InstanceId, Now, ObjectRef};
-use crate::store::{CursorRow, EndRow, OriginRow, RunRow, TickRow};
+use crate::store::{CursorRow, EndRow, ExitRow, OriginRow, RunRow, TickRow};
 
 pub(super) fn tick_row(id: &InstanceId, uid: &Arc<str>, tick: &Tick, now: &Now, has_run: bool) -> TickRow {
     TickRow {
@@ -97,6 +98,15 @@ pub(super) fn step_row(id: &InstanceId, parent: &Cause, uid: &Arc<str>, finish: 
         params: None,
         generation: 0,
         end: None,
+    }
+}
+
+/// How a process ended, where it did by itself.
+pub(super) fn exit_row(exit: Option<&Exit>) -> Option<ExitRow> {
+    match exit? {
+        Exit::Code(code) => Some(ExitRow::Code(*code)),
+        Exit::Signal(signal) => Some(ExitRow::Signal(*signal)),
+        Exit::NotStarted(_) | Exit::Unhealthy(_) | Exit::Lost => None,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::books::{Asker, Gave, News, Settled, asked_cause};
+use super::books::{Asker, Gave, Gives, News, Settled, asked_cause};
 use super::core::Core;
 use crate::engine::backoff::End;
 use crate::engine::desired::Spec;
@@ -122,15 +122,16 @@ impl Core {
     pub(super) fn finish(&mut self, id: &InstanceId, finish: &Finish, now: &Now) -> bool {
         let gave = Gave::default();
         let result = self.result_of(id, finish, &gave);
-        let tries = self.tries(id, finish);
-        self.books.finish(&mut self.observed.ledger, id, finish, (result, gave), tries, now);
+        let tail = self.tail_of(id, finish);
+        let tries = self.tries(id, finish.attempts);
+        self.books.finish(&mut self.observed.ledger, id, finish, Gives { result, output: gave, tail }, tries, now);
         false
     }
 
     /// What the records say of its attempts: they go when its end is remembered.
-    fn tries(&self, id: &InstanceId, finish: &Finish) -> Vec<AttemptRow> {
+    pub(super) fn tries(&self, id: &InstanceId, attempts: u32) -> Vec<AttemptRow> {
         let folder = self.home.records(id);
-        let first = finish.attempts.saturating_sub(KEEP_ATTEMPTS).saturating_add(1);
+        let first = attempts.saturating_sub(KEEP_ATTEMPTS).saturating_add(1);
         let read = |number| records::attempt_of(&folder, number).ok().flatten();
         let row = |number| {
             let attempt = read(number)?;
@@ -147,7 +148,7 @@ impl Core {
                 },
             })
         };
-        (first..=finish.attempts).filter_map(row).collect()
+        (first..=attempts).filter_map(row).collect()
     }
 
     /// Where the result of a run comes from: what it printed, where somebody may want to use that.

@@ -18,3 +18,4 @@ pub mod reference;
 pub mod signal;
 pub mod spawn;
 pub mod sweep;
+pub mod tail;

@@ -13,14 +13,17 @@ use super::sort::{Choice, QueueRule, Sorting, Then, choose, wait_after};
 use super::{CLASSIFY, QUEUE};
 use crate::engine::backoff::Exit;
 use crate::engine::converge::{Draft, wait};
+use crate::engine::desired::Coverage;
 use crate::engine::mutant::Mutant;
-use crate::engine::name::Cause;
+use crate::engine::name::{Cause, InstanceId};
+use crate::engine::observed::Sight;
 use crate::engine::plan::{Action, Claim, Decision, MessageEnd, MessageFate, Reason, Return};
-use crate::engine::run::attempts::{Ending, One, decide_one, finish};
-use crate::engine::run::decide::{Runs, decide_work, held, push, refused};
+use crate::engine::run::attempts::{Ending, One as Attempts, decide_one, finish};
+use crate::engine::run::decide::{Runs, decide_work, held, may_start, push, refused};
 use crate::engine::run::ledger::{Origin, Outcome, Run};
+use crate::engine::run::left;
 use crate::engine::run::order::is_begun;
-use crate::engine::run::params::resolve as filled;
+use crate::engine::run::params::{classifier_of, resolve as filled};
 use crate::engine::run::rule::{Retry, RunRule, Work};
 use crate::engine::time::{Span, Timestamp};
 
@@ -81,23 +84,28 @@ pub(in crate::engine) fn decide(
     draft: &mut Draft,
 ) {
     let start = draft.len();
+    let one = One { runs, cause, run, ending };
     let Origin::Message(message) = &run.origin else {
-        let why = "it is no message, and this takes nothing else".into();
-        return push(runs, finish(&plain(runs, cause, run), Outcome::Failed, why, None), draft);
+        return one.end(Outcome::Failed, "it is no message, and this takes nothing else".into(), None, draft);
     };
-    if is_begun(runs.case, cause, run) || ending.is_some() {
-        carry_on(runs, sorting, (cause, run, message), ending, draft);
+    let is_begun = is_begun(runs.case, cause, run);
+    if is_begun {
+        one.carry_on(sorting, message, draft);
+    } else if let Some(ending) = &one.ending {
+        match ending.outcome() {
+            Some((outcome, why)) => one.end(outcome, why, None, draft),
+            None => draft.push(runs.case.facts, wait(runs.id(cause), Reason::Draining)),
+        }
     } else if let Some(why) = expired(runs, message) {
-        push(runs, finish(&plain(runs, cause, run), Outcome::Skipped, why, None), draft);
+        one.end(Outcome::Skipped, why, None, draft);
     } else if let Some(ahead) = ahead_in_group(runs, cause, message) {
         draft.push(runs.case.facts, wait(runs.id(cause), Reason::Behind { cause: ahead }));
     } else {
-        carry_on(runs, sorting, (cause, run, message), ending, draft);
+        one.carry_on(sorting, message, draft);
     }
     let id = runs.id(cause);
-    let retry = runs.rule.retry;
     for decision in draft.tail(start).iter_mut().filter(|decision| decision.id == id) {
-        settle(runs, &retry, message, decision);
+        settle(runs, run, message, decision);
     }
 }
 
@@ -123,45 +131,105 @@ fn ahead_in_group(runs: &Runs<'_>, cause: &Cause, message: &Message) -> Option<C
     before.into_iter().find(is_same).map(|other| (*other).clone())
 }
 
-/// What its rule says is done, or goes on being done.
-fn carry_on(
-    runs: &Runs<'_>,
-    sorting: &Sorting,
-    (cause, run, message): (&Cause, &Run, &Arc<Message>),
+/// One message at work, with what is to end it.
+struct One<'a> {
+    runs: &'a Runs<'a>,
+    cause: &'a Cause,
+    run: &'a Run,
     ending: Option<Ending>,
-    draft: &mut Draft,
-) {
-    let named = match classified(runs, sorting, (cause, run, message), ending.as_ref(), draft) {
-        Classified::Open => return,
-        Classified::Failed(why) => {
-            return push(runs, finish(&plain(runs, cause, run), Outcome::Failed, why, None), draft);
+}
+
+impl One<'_> {
+    /// What its rule says is done, or goes on being done.
+    fn carry_on(&self, sorting: &Sorting, message: &Arc<Message>, draft: &mut Draft) {
+        let named = match self.classified(sorting, message, draft) {
+            Classified::Open => return,
+            Classified::Failed(why) => {
+                let said = self.ending.as_ref().and_then(Ending::outcome);
+                let (outcome, why) = said.unwrap_or((Outcome::Failed, why));
+                return self.end(outcome, why, None, draft);
+            }
+            Classified::None => None,
+            Classified::Named(name) => Some(name),
+        };
+        let rule = match choose(sorting, message, named.as_deref()) {
+            Choice::None(why) => return self.end(Outcome::Denied, why, None, draft),
+            Choice::Rule(rule) => rule,
+        };
+        match &rule.then {
+            Then::Drop => self.end(Outcome::Ok, format!("dropped by rule {}", rule.name).into(), None, draft),
+            Then::Reply(text) => {
+                self.end(Outcome::Ok, format!("answered by rule {}", rule.name).into(), Some(text), draft);
+            }
+            Then::Work { work, with } => match filled(with, &message.scope()) {
+                Err(why) => self.end(Outcome::Failed, why, None, draft),
+                Ok(with) => {
+                    let (rule, run) = as_run(self.runs.rule, self.run, work, with);
+                    decide_work(&self.runs.with_rule(&rule), self.cause, &run, self.ending.clone(), draft);
+                }
+            },
         }
-        Classified::None => None,
-        Classified::Named(name) => Some(name),
-    };
-    let over = |outcome, why: Arc<str>, output: Option<&Arc<str>>| {
-        let mut decision = finish(&plain(runs, cause, run), outcome, why, None);
+    }
+
+    /// It is over without any work; what an earlier rule began is waited for.
+    fn end(&self, outcome: Outcome, why: Arc<str>, output: Option<&Arc<str>>, draft: &mut Draft) {
+        let (runs, id) = (self.runs, self.runs.id(self.cause));
+        let facts = runs.case.facts;
+        let is_there = |id: &InstanceId| facts.observed.sightings.get(id).is_some_and(|s| s.sight != Sight::Absent);
+        let left = left::decide(runs, (self.cause, self.run), |_| false, self.ending.as_ref(), draft);
+        if is_there(&id) {
+            // That is decided already.
+            return;
+        }
+        if left > 0 {
+            return draft.push(facts, wait(id, Reason::Steps { done: 0, of: left }));
+        }
+        if let (Coverage::Partial { why }, false) = (&facts.observed.coverage, left::is_gone(facts, &id)) {
+            return draft.push(facts, wait(id, Reason::Blind { why: why.clone() }));
+        }
+        let last = facts.backoff.0.get(&id).filter(|last| last.number > self.run.forgiven);
+        let mut decision = finish(&plain(runs, self.cause, self.run), outcome, why, last);
         if let (Some(Action::Finish(finish)), Some(text)) = (&mut decision.action, output) {
             finish.output = Some(Arc::new(Json::String(text.to_string())));
         }
-        decision
-    };
-    let rule = match choose(sorting, message, named.as_deref()) {
-        Choice::None(why) => return push(runs, over(Outcome::Denied, why, None), draft),
-        Choice::Rule(rule) => rule,
-    };
-    match &rule.then {
-        Then::Drop => push(runs, over(Outcome::Ok, format!("dropped by rule {}", rule.name).into(), None), draft),
-        Then::Reply(text) => {
-            push(runs, over(Outcome::Ok, format!("answered by rule {}", rule.name).into(), Some(text)), draft);
+        push(runs, decision, draft);
+    }
+
+    /// Asks the classifier, if there is one.
+    fn classified(&self, sorting: &Sorting, message: &Arc<Message>, draft: &mut Draft) -> Classified {
+        let (runs, cause, run) = (self.runs, self.cause, self.run);
+        let Some(work) = &sorting.classifier else { return Classified::None };
+        if let Some(step) = run.steps.get(CLASSIFY) {
+            return match (step.outcome, &*step.output) {
+                (Outcome::Ok, Json::String(text)) => Classified::Named(text.clone()),
+                (Outcome::Ok, other) => Classified::Named(other.to_string()),
+                (outcome, _) => Classified::Failed(format!("its classifier: {}", outcome.word()).into()),
+            };
         }
-        Then::Work { work, with } => match filled(with, &message.scope()) {
-            Err(why) => push(runs, over(Outcome::Failed, why, None), draft),
-            Ok(with) => {
-                let (rule, run) = as_run(runs.rule, run, work, with);
-                decide_work(&runs.with_rule(&rule), cause, &run, ending, draft);
-            }
-        },
+        let facts = runs.case.facts;
+        let step = cause.step(CLASSIFY);
+        if runs.book.writing.contains(&step) {
+            draft.push(facts, wait(runs.id(&step), Reason::Writing));
+        } else {
+            let (rule, asked) = as_run(runs.rule, run, work, Json::Object(serde_json::Map::new()));
+            let asked = Run { params: Arc::new(message.scope()), ..asked };
+            let runs = runs.with_rule(&rule);
+            let launch = || classifier_of(facts, &rule.work, &asked, cause);
+            let attempt = Attempts {
+                id: runs.id(&step),
+                launch: &launch,
+                policy: &rule.policy,
+                retry: Retry::NONE,
+                timeout: rule.timeout,
+                forgiven: run.reopened.get(CLASSIFY).copied().unwrap_or(0),
+                ending: self.ending.clone(),
+                step_of: Some(cause.clone()),
+            };
+            let decision = decide_one(&runs, &attempt, |draft| may_start(&runs, cause, run, draft), draft);
+            push(&runs, decision, draft);
+        }
+        draft.push(facts, wait(runs.id(cause), Reason::Steps { done: 0, of: 1 }));
+        Classified::Open
     }
 }
 
@@ -179,8 +247,8 @@ fn as_run(rule: &RunRule, run: &Run, work: &Work, with: Json) -> (RunRule, Run) 
 }
 
 /// What is executed for the run itself, when nothing is.
-fn plain<'a>(runs: &'a Runs<'_>, cause: &Cause, run: &Run) -> One<'a> {
-    One {
+fn plain<'a>(runs: &'a Runs<'_>, cause: &Cause, run: &Run) -> Attempts<'a> {
+    Attempts {
         id: runs.id(cause),
         launch: &|| Err("nothing is executed for it".into()),
         policy: &runs.rule.policy,
@@ -203,58 +271,16 @@ enum Classified {
     Named(String),
 }
 
-/// Asks the classifier, if there is one.
-fn classified(
-    runs: &Runs<'_>,
-    sorting: &Sorting,
-    (cause, run, message): (&Cause, &Run, &Arc<Message>),
-    ending: Option<&Ending>,
-    draft: &mut Draft,
-) -> Classified {
-    let Some(work) = &sorting.classifier else { return Classified::None };
-    if let Some(step) = run.steps.get(CLASSIFY) {
-        return match (step.outcome, &*step.output) {
-            (Outcome::Ok, Json::String(text)) => Classified::Named(text.clone()),
-            (Outcome::Ok, other) => Classified::Named(other.to_string()),
-            (outcome, _) => Classified::Failed(format!("its classifier: {}", outcome.word()).into()),
-        };
-    }
-    let facts = runs.case.facts;
-    let step = cause.step(CLASSIFY);
-    if runs.book.writing.contains(&step) {
-        draft.push(facts, wait(runs.id(&step), Reason::Writing));
-        draft.push(facts, wait(runs.id(cause), Reason::Steps { done: 0, of: 1 }));
-        return Classified::Open;
-    }
-    let (rule, asked) = as_run(runs.rule, run, work, Json::Object(serde_json::Map::new()));
-    let asked = Run { params: Arc::new(message.scope()), ..asked };
-    let runs = runs.with_rule(&rule);
-    let launch = || crate::engine::run::params::classifier_of(facts, &rule.work, &asked, cause);
-    let one = One {
-        id: runs.id(&step),
-        launch: &launch,
-        policy: &rule.policy,
-        retry: Retry::NONE,
-        timeout: rule.timeout,
-        forgiven: run.reopened.get(CLASSIFY).copied().unwrap_or(0),
-        ending: ending.cloned(),
-        step_of: Some(cause.clone()),
-    };
-    let may_start = |draft: &mut Draft| crate::engine::run::decide::may_start(&runs, cause, run, draft);
-    let decision = decide_one(&runs, &one, may_start, draft);
-    push(&runs, decision, draft);
-    draft.push(facts, wait(runs.id(cause), Reason::Steps { done: 0, of: 1 }));
-    Classified::Open
-}
-
 /// Makes of the end of a run the end of its message, or its return into the queue.
-fn settle(runs: &Runs<'_>, retry: &Retry, message: &Arc<Message>, decision: &mut Decision) {
-    let facts = runs.case.facts;
+fn settle(runs: &Runs<'_>, run: &Run, message: &Arc<Message>, decision: &mut Decision) {
+    let (facts, retry) = (runs.case.facts, &runs.rule.retry);
     let Some(Action::Finish(finish)) = &mut decision.action else { return };
     let tries = message.tries.saturating_add(1);
     let fate = match finish.outcome {
         Outcome::Ok => MessageFate::Ok,
-        Outcome::Cancelled => MessageFate::Cancelled,
+        Outcome::Cancelled if run.cancel.is_some() => MessageFate::Cancelled,
+        // Its mailbox was made anew meanwhile: nobody wanted the end of this message.
+        Outcome::Cancelled => MessageFate::Dead,
         Outcome::Denied | Outcome::Skipped => MessageFate::Dead,
         Outcome::Failed | Outcome::Timeout | Outcome::Killed | Outcome::Lost | Outcome::Unknown => {
             let is_poison = finish.exit == Some(Exit::Code(POISON));

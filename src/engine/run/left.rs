@@ -13,7 +13,7 @@ use crate::engine::name::{Cause, InstanceId};
 use crate::engine::observed::Sight;
 
 /// Decides about instances of a run that its work does not have. How many there are.
-pub(super) fn decide(
+pub(in crate::engine) fn decide(
     runs: &Runs<'_>,
     (cause, run): (&Cause, &Run),
     is_known: impl Fn(&InstanceId) -> bool,
@@ -45,7 +45,7 @@ pub(super) fn decide(
 }
 
 /// True when nothing of an instance is there, for certain.
-pub(super) fn is_gone(facts: &Facts<'_>, id: &InstanceId) -> bool {
+pub(in crate::engine) fn is_gone(facts: &Facts<'_>, id: &InstanceId) -> bool {
     match (facts.observed.sightings.get(id).map(|s| &s.sight), &facts.observed.coverage) {
         (Some(Sight::Absent), _) | (None, Coverage::Whole) => true,
         (Some(Sight::Seen(_) | Sight::Unreadable { .. }), _) | (None, Coverage::Partial { .. }) => false,

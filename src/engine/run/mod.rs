@@ -12,7 +12,7 @@ pub mod entry;
 pub mod expression;
 pub mod flow;
 pub mod ledger;
-mod left;
+pub(in crate::engine) mod left;
 pub mod need;
 pub mod order;
 pub mod params;
