@@ -21,6 +21,8 @@ mod runs;
 mod sets;
 #[path = "cli/shapes.rs"]
 mod shapes;
+#[path = "cli/truth.rs"]
+mod truth;
 #[path = "cli/words.rs"]
 mod words;
 #[path = "hostile/world.rs"]

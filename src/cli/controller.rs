@@ -463,7 +463,10 @@ fn words(home: &Home, status: &Value) -> String {
         None => String::new(),
     };
     let frozen = line("frozen", "frozen by");
-    let trouble = line("store_trouble", "store");
+    let trouble = match status.get("store_trouble").and_then(Value::as_str) {
+        Some(why) => format!("  ! store: no run begins, services go on: {why}\n"),
+        None => String::new(),
+    };
     format!(
         "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\n{follows}generation   {}\ninstances    {}\n{runs}{frozen}{trouble}{problems}",
         text("pid"),

@@ -99,8 +99,9 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let (mut observed, backoff) = fresh(home, clock);
     observed.items = known_items(home, &desired);
     twins::add(Look { home, clock, table: &ProcTable }, &desired, &mut observed);
-    let (past, ledger) = Past::read(home, &desired);
+    let (mut past, ledger) = Past::read(home, &desired);
     observed.ledger = ledger;
+    past.ask_controller(home, &mut observed.ledger);
     let told = health::ask(home, &stored);
     told.fill(&mut observed);
     let now = clock.now();
@@ -137,10 +138,25 @@ pub fn look_for_items(rule: &ForEach) -> Sight<Items> {
     }
 }
 
-/// What looks as if it were started at any moment may have been refused again and again, without a trace on a disk
-/// that is full or read-only.
+/// What looks as if it were started or written down at any moment may have been refused again and again, without a trace
+/// on a disk that is full or read-only.
 fn add_waiting(home: &Home, plan: &mut Plan, now: &Now) {
-    let is_due = |decision: &Decision| matches!(decision.action, Some(Action::Spawn(_)));
+    let is_due = |decision: &Decision| {
+        let may_be = |action: &Action| match action {
+            Action::Spawn(_)
+            | Action::Fire(_)
+            | Action::Note(_)
+            | Action::Finish(_)
+            | Action::Claim(_)
+            | Action::Return(_) => true,
+            Action::Stop { .. }
+            | Action::EndTree { .. }
+            | Action::RecordLost { .. }
+            | Action::SetPolicy { .. }
+            | Action::Adopt { .. } => false,
+        };
+        decision.action.as_ref().is_some_and(may_be)
+    };
     if !plan.decisions.iter().any(is_due) {
         return;
     }
@@ -224,7 +240,7 @@ impl Facts {
     /// # Errors
     /// Why they cannot.
     pub fn remembers(&self) -> Result<(), Failure> {
-        match &self.observed.ledger.trouble {
+        match &self.past.unreadable {
             None => Ok(()),
             Some(why) => {
                 let text =
@@ -448,11 +464,14 @@ pub fn age_of(span: std::time::Duration) -> String {
 /// Why instances wait that could not be started: only a controller knows, since no record is left of it. Nothing when
 /// none answers at once.
 fn waiting(home: &Home) -> BTreeMap<String, String> {
-    let soon = Some(Duration::from_secs(1));
-    let asked = home.socket().ok().and_then(|socket| {
-        request::ask(&socket, "controller.status", &json!({}), soon).ok()??.get_mut("waiting").map(Value::take)
-    });
+    let asked = status_now(home).and_then(|mut status| status.get_mut("waiting").map(Value::take));
     asked.and_then(|waiting| serde_json::from_value(waiting).ok()).unwrap_or_default()
+}
+
+/// What a controller says of itself; nothing when none answers at once.
+pub(super) fn status_now(home: &Home) -> Option<Value> {
+    let soon = Some(Duration::from_secs(1));
+    request::ask(&home.socket().ok()?, "controller.status", &json!({}), soon).ok()?
 }
 
 /// What a running controller knows of items; nothing when none answers at once.

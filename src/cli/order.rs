@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::facts;
 use super::{Failure, Global, Outcome, controller, exit, timetable};
 use crate::controller::report::is_failure;
+use crate::engine::plan::{Decision, Reason};
 use crate::engine::run::Outcome as How;
 use crate::engine::{InstanceId, State};
 use crate::home::Home;
@@ -101,6 +102,7 @@ pub fn until_over(
     let clock = Clock::new().map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
     let begin = Instant::now();
     let mut looked: Option<Instant> = None;
+    let mut told = String::new();
     loop {
         // Asked before the output is read, so that what it printed last is read too.
         let stand = stand(home, id)?;
@@ -110,9 +112,20 @@ pub fn until_over(
         }
         if looked.is_none_or(|at| at.elapsed() >= WHY) {
             looked = Some(Instant::now());
-            if let Some(why) = held(home, &clock, id)? {
-                let text = format!("{id} is held: {why}\n  help: it stays on record; end it: setpoint cancel {id}");
-                return Err(Failure::new(exit::CONSENT, text));
+            match standing(home, &clock, id)? {
+                Standing::Goes => {}
+                Standing::Waits(why) => {
+                    // A count that goes on is no news.
+                    let fact: String = why.chars().filter(|c| !c.is_ascii_digit()).collect();
+                    if fact != told {
+                        super::say(global, &format!("{id} waits: {}", super::plain(&why)));
+                        told = fact;
+                    }
+                }
+                Standing::Held(why) => {
+                    let text = format!("{id} is held: {why}\n  help: it stays on record; end it: setpoint cancel {id}");
+                    return Err(Failure::new(exit::CONSENT, text));
+                }
             }
         }
         if patience.is_some_and(|patience| begin.elapsed() >= patience) {
@@ -126,15 +139,46 @@ pub fn until_over(
     }
 }
 
-/// Why a run will not begin before a person does something.
-fn held(home: &Home, clock: &Clock, id: &InstanceId) -> Result<Option<String>, Failure> {
+/// How a run that is not over gets on.
+enum Standing {
+    /// It is at work, or about to be.
+    Goes,
+    /// Something that may end by itself is in its way.
+    Waits(String),
+    /// It will not begin before a person does something.
+    Held(String),
+}
+
+fn standing(home: &Home, clock: &Clock, id: &InstanceId) -> Result<Standing, Failure> {
     let facts = facts::of(home, clock)?;
-    let is_it = |decision: &&crate::engine::plan::Decision| {
-        decision.id == *id || decision.id.cause.parent().as_ref() == Some(&id.cause)
-    };
-    let held =
-        facts.decisions(&id.object).filter(is_it).find(|d| matches!(d.state(), State::Held | State::NeedsConsent));
-    Ok(held.map(|decision| decision.because.to_string()))
+    let is_it = |decision: &&Decision| decision.id == *id || decision.id.cause.parent().as_ref() == Some(&id.cause);
+    let mut waits = None;
+    for decision in facts.decisions(&id.object).filter(is_it) {
+        if matches!(decision.state(), State::Held | State::NeedsConsent) {
+            return Ok(Standing::Held(decision.because.to_string()));
+        }
+        if is_in_the_way(&decision.because) && waits.is_none() {
+            waits = Some(decision.because.to_string());
+        }
+    }
+    let trouble = facts.observed.ledger.trouble.as_ref();
+    let unwritten = || trouble.map(|why| format!("nothing can be written down, its end neither: {why}"));
+    Ok(waits.or_else(unwritten).map_or(Standing::Goes, Standing::Waits))
+}
+
+/// True when this is worth telling whoever waits for a run.
+fn is_in_the_way(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NoStore { .. }
+            | Reason::Refused { .. }
+            | Reason::Blind { .. }
+            | Reason::NeedsWait { .. }
+            | Reason::Behind { .. }
+            | Reason::Queued { .. }
+            | Reason::NotYet { .. }
+            | Reason::RetryWaits { .. }
+    )
 }
 
 /// Says how a run ended; the exit code that stands for it.

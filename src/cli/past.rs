@@ -5,7 +5,7 @@
 //! the same.
 
 use std::collections::BTreeMap;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use crate::controller::report::is_failure;
@@ -26,6 +26,8 @@ pub struct Past {
     reader: Option<Reader>,
     /// The last run that is over, of each object.
     last: BTreeMap<ObjectRef, RunRow>,
+    /// Why it cannot be read, if so.
+    pub unreadable: Option<Arc<str>>,
 }
 
 impl Past {
@@ -47,6 +49,7 @@ impl Past {
         });
         if let Err(trouble) = read {
             ledger.trouble = Some(trouble.to_string().lines().next().unwrap_or_default().into());
+            past.unreadable.clone_from(&ledger.trouble);
             complain(&trouble);
         }
         Schedules::new(&machine::id().unwrap_or_else(|| home.id().to_owned())).follow(desired, &mut ledger);
@@ -56,7 +59,23 @@ impl Past {
     /// The same to be asked once more later: a store that was not there yet may be by now.
     #[must_use]
     pub fn again(home: &Home) -> Past {
-        Past { reader: Reader::open(&home.store_db()).ok(), last: BTreeMap::new() }
+        Past { reader: Reader::open(&home.store_db()).ok(), ..Past::default() }
+    }
+
+    /// Asks a controller whether it can write: a disk that is full can be read, and a file that is gone reads as empty.
+    pub fn ask_controller(&mut self, home: &Home, ledger: &mut Ledger) {
+        let is_silent = self.reader.is_none() || ledger.trouble.is_some();
+        if is_silent {
+            return;
+        }
+        let status = super::facts::status_now(home);
+        let said = status.as_ref().and_then(|status| status.get("store_trouble")?.as_str());
+        if let Some(why) = said {
+            ledger.trouble = Some(why.into());
+            if !home.store_db().exists() {
+                self.unreadable.clone_from(&ledger.trouble);
+            }
+        }
     }
 
     /// The last run of an object that is over.

@@ -402,6 +402,7 @@ pub fn at(facts: &Facts, object: &ObjectRef, text: &str) -> Result<String, Failu
         let help = "write 2026-11-21T03:00 on the clock of the object, or 2026-11-21T03:00:00Z";
         return Err(Failure::new(exit::USAGE, format!("--at is `{text}`, which is no moment\n  help: {help}")));
     };
+    facts.remembers()?;
     let ticks = facts.past.ticks(&TickFilter { object: Some(object.clone()), ..TickFilter::default() });
     let shown = times.zone.rfc3339(moment);
     // A period may begin within a second; what is typed has whole ones.

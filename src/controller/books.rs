@@ -54,6 +54,8 @@ pub struct Books {
     next: u64,
     /// Since when the store is in trouble.
     trouble_at: Option<BootTime>,
+    /// The file was another one, or none, since it was last read.
+    is_stale: bool,
     /// Entries sent since the past was last looked through, and when that was.
     sent: u64,
     pruned_at: Option<BootTime>,
@@ -75,6 +77,7 @@ pub(super) enum Entry {
     Cancel { cause: Cause, by: Arc<str> },
     Reopen { cause: Cause },
     Open,
+    Look,
     Prune,
     Post(Post),
 }
@@ -98,6 +101,8 @@ pub type Gave = Arc<Mutex<Option<String>>>;
 pub enum News {
     /// Nothing but facts.
     Facts,
+    /// The store is back, and may be another one: everything has to be read again.
+    Anew,
     /// This run is over, with all its steps.
     Over(InstanceId),
     /// These runs are remembered no more.
@@ -120,6 +125,7 @@ impl Books {
             pending: BTreeMap::new(),
             next: 1,
             trouble_at: None,
+            is_stale: false,
             sent: 0,
             pruned_at: None,
         }
@@ -155,6 +161,38 @@ impl Books {
             self.writer = Some(Writer::start(&path).map_err(|error: io::Error| error.to_string())?);
         }
         Ok(())
+    }
+
+    /// Forgets what was remembered and reads it again; due times that were worked out stay.
+    ///
+    /// # Errors
+    /// As [`Books::open`].
+    pub fn read_anew(&mut self, ledger: &mut Ledger, now: &Now) -> Result<(), String> {
+        for book in ledger.books.values_mut() {
+            *book = Book { times: book.times.take(), ..Book::default() };
+        }
+        let read = self.open(ledger);
+        if read.is_err() {
+            (self.is_stale, self.trouble_at) = (true, Some(now.boot));
+        }
+        read
+    }
+
+    /// Has the writer look whether its file is still there; nothing is written for it.
+    pub fn look(&mut self) {
+        let is_open = self.writer.as_ref().is_some_and(|writer| writer.is_in_place().is_some());
+        let nobody = ObjectRef::new("store", "0");
+        if let (Ok(object), true, None) = (nobody, is_open && self.pending.is_empty(), self.trouble_at) {
+            self.send(Write::Look, Pending { object, entry: Entry::Look, asker: None });
+            // It is nothing that could ever be too old.
+            self.sent -= 1;
+        }
+    }
+
+    /// Whether the file is there no more, by a look of one's own.
+    #[must_use]
+    pub fn is_moved(&self) -> bool {
+        self.writer.as_ref().is_some_and(|writer| writer.is_in_place() == Some(false))
     }
 
     pub(super) fn send(&mut self, write: Write, pending: Pending) {
@@ -331,6 +369,9 @@ impl Books {
                     return Some(news);
                 }
                 let (news, said) = written(ledger, &object, entry, reply);
+                let is_anew = self.is_stale && self.pending.is_empty() && news == News::Facts;
+                self.is_stale &= !is_anew;
+                let news = if is_anew { News::Anew } else { news };
                 if let Some((asker, name)) = asker {
                     _ = asker.send(said.map_or(Ok(name), |why| Err(plain(&why))));
                 }
@@ -338,6 +379,7 @@ impl Books {
             }
             Err(trouble) => {
                 let why: Arc<str> = trouble.to_string().lines().next().unwrap_or_default().into();
+                self.is_stale |= matches!(trouble, Trouble::Moved { .. } | Trouble::Corrupt { .. });
                 if is_lasting(&trouble) {
                     self.trouble_at.get_or_insert(now.boot);
                     ledger.trouble = Some(why.clone());
@@ -367,6 +409,7 @@ fn is_lasting(trouble: &Trouble) -> bool {
     match trouble {
         Trouble::Disk { .. }
         | Trouble::Corrupt { .. }
+        | Trouble::Moved { .. }
         | Trouble::Busy { .. }
         | Trouble::Newer { .. }
         | Trouble::ReadOnly { .. }
@@ -393,7 +436,7 @@ fn unmark(book: &mut Book, entry: &Entry) {
                 book.writing.remove(cause);
             }
         }
-        Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open | Entry::Prune => {}
+        Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open | Entry::Look | Entry::Prune => {}
     }
 }
 
@@ -404,7 +447,7 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
             let of = |(object, cause): &(ObjectRef, Cause)| InstanceId { object: object.clone(), cause: cause.clone() };
             return (News::Forgotten { runs: pruned.runs.iter().map(of).collect(), next: pruned.next.clone() }, None);
         }
-        (Entry::Open | Entry::Prune | Entry::Post(_), _) => return (News::Facts, None),
+        (Entry::Open | Entry::Look | Entry::Prune | Entry::Post(_), _) => return (News::Facts, None),
         (_, _) => {}
     }
     let book = ledger.books.entry(object.clone()).or_default();
@@ -462,7 +505,7 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
         (Entry::Reopen { cause }, _) => {
             return (News::Facts, Some(format!("there is no run {object}/{cause} that is over")));
         }
-        (Entry::Open | Entry::Prune | Entry::Post(_), _) => {}
+        (Entry::Open | Entry::Look | Entry::Prune | Entry::Post(_), _) => {}
     }
     (News::Facts, None)
 }

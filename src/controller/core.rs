@@ -73,6 +73,8 @@ pub struct Core {
     pub(super) item_rules: super::items::Rules,
     pub(super) books: Books,
     pub(super) schedules: Schedules,
+    /// The trouble with the store that was last told.
+    pub(super) store_told: Option<Arc<str>>,
     /// Attempts that were asked to stop: if one is lost on the way, that is no crash.
     pub(super) ending: BTreeMap<InstanceId, u32>,
     /// Instances to look at again, with when and how often that was tried.
@@ -123,6 +125,7 @@ impl Core {
             journal: Journal::open(&home.events()),
             books: Books::new(home.clone(), settle),
             schedules: Schedules::new(&machine::id().unwrap_or_else(|| home.id().to_owned())),
+            store_told: None,
             questions: Questions::new(home.clone(), tell),
             home,
             clock,
@@ -201,6 +204,7 @@ impl Core {
             self.start_queued(&now);
             // Words come after deeds: a restart does not wait for a log line.
             self.report(&plan);
+            self.report_store();
             let doubt = self.doubts.values().map(|(due, _)| *due).min();
             wake_at =
                 [plan.wake_at, doubt, self.starts.due(), self.twins_due(), self.books.due(), Some(self.relist_at)]

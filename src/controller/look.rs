@@ -213,7 +213,12 @@ impl Core {
             self.look_closely(closely.into_iter().collect());
         }
         if now.boot >= self.relist_at {
-            if self.is_unlisted { self.look_everywhere() } else { self.relist() }
+            if self.is_unlisted {
+                self.look_everywhere()
+            } else {
+                self.relist()
+            }
+            self.books.look();
         }
     }
 

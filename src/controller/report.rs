@@ -231,7 +231,12 @@ impl Core {
         let at_work = self.plan.decisions.iter().filter(is_at_work).filter(|d| d.id.cause.parent().is_none()).count();
         status.runs = RunCounts { at_work, waiting: open.saturating_sub(at_work) };
         status.schedules_recomputed = self.schedules.worked_out;
-        status.store_trouble = ledger.trouble.as_ref().map(ToString::to_string);
+        // A look of its own, since whoever asks wants to know it now.
+        let is_moved = ledger.trouble.is_none() && self.books.is_moved();
+        status.store_trouble = match &ledger.trouble {
+            Some(why) => Some(why.to_string()),
+            None => is_moved.then(|| format!("{} was moved, removed or replaced", self.home.store_db().display())),
+        };
         status.frozen = self.desired.frozen.as_ref().map(|frozen| match &frozen.reason {
             Some(reason) => format!("{}: {reason}", frozen.by),
             None => frozen.by.to_string(),

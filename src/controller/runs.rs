@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::books::{Asker, Gave, Gives, News, Settled, asked_cause};
 use super::core::Core;
+use super::journal::Event;
 use crate::engine::backoff::End;
 use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
@@ -68,6 +69,26 @@ impl Core {
             self.follow_runs();
         }
         self.books.try_again(now);
+    }
+
+    /// Says once that nothing can be remembered, and once that it can be again.
+    pub(super) fn report_store(&mut self) {
+        let trouble = &self.observed.ledger.trouble;
+        if *trouble == self.store_told {
+            return;
+        }
+        let (kind, text) = match trouble {
+            Some(why) => ("store.trouble", format!("no run begins, and services go on: {why}")),
+            None => ("store.recovered", "runs are remembered again".to_owned()),
+        };
+        match trouble {
+            Some(_) => tracing::error!("{text}"),
+            None => tracing::info!("{text}"),
+        }
+        self.store_told.clone_from(trouble);
+        self.is_news = true;
+        let time = super::report::rfc3339(crate::observe::clock::wall());
+        self.journal.write(&Event { time, kind: kind.to_owned(), subject: "store".to_owned(), text });
     }
 
     /// Removes the records of runs whose end is remembered.
@@ -196,6 +217,12 @@ impl Core {
                     same.take_while(|other| other.object == id.object).filter(of_it).cloned().collect();
                 for one in remains {
                     self.clear(&one);
+                }
+            }
+            Some(News::Anew) => {
+                tracing::info!("the store is there again; reading it anew");
+                if let Err(why) = self.books.read_anew(&mut self.observed.ledger, &now) {
+                    self.observed.ledger.trouble = why.lines().next().map(Into::into);
                 }
             }
             Some(News::Forgotten { runs, next }) => {

@@ -21,6 +21,21 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 /// The schema with which messages came.
 const MESSAGES: i64 = 2;
 
+/// The store as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The version of its schema.
+    pub schema: i64,
+    /// The file and its log, in bytes.
+    pub bytes: u64,
+    /// How many runs and steps it has.
+    pub runs: u64,
+    /// How many due times.
+    pub ticks: u64,
+    /// How many events.
+    pub events: u64,
+}
+
 /// A connection that only reads; every answer is of one moment.
 #[derive(Debug)]
 pub struct Reader {
@@ -39,6 +54,26 @@ impl Reader {
             false => None,
         };
         Ok(Reader { path: path.to_path_buf(), connection })
+    }
+
+    /// What can be told of the store as a whole; none where there is none yet. Reads all of it, for two seconds at most.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged.
+    pub fn survey(&self) -> Result<Option<Survey>, Trouble> {
+        let Some(connection) = &self.connection else { return Ok(None) };
+        schema::check(connection, &self.path)?;
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let number = |sql: &str| number(sql).map_err(|error| Trouble::of(&self.path, &error));
+        let count = |sql: &str| number(sql).map(|count| u64::try_from(count).unwrap_or(0));
+        let size = |suffix: &str| schema::beside(&self.path, suffix).metadata().map_or(0, |meta| meta.len());
+        Ok(Some(Survey {
+            schema: number("pragma user_version")?,
+            bytes: size("").saturating_add(size("-wal")),
+            runs: count("select count(*) from runs")?,
+            ticks: count("select count(*) from ticks")?,
+            events: count("select count(*) from events")?,
+        }))
     }
 
     fn rows<T>(

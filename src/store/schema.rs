@@ -16,13 +16,15 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{BUSY_MAX, Trouble};
 
 /// Says in the header of the file whose it is: `sptd`.
-const APPLICATION_ID: i64 = 0x7370_7464;
+pub(super) const APPLICATION_ID: i64 = 0x7370_7464;
 /// How long a database is checked when it is opened; a larger one is checked as far as that goes.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 /// What is left of the log after a checkpoint, in bytes.
 const LOG_BYTES_MAX: u32 = 4 << 20;
 const STATEMENTS_MAX: usize = 128;
 const MODE: u32 = 0o600;
+/// The first bytes of a database, up to the application id.
+pub(super) const HEADER_BYTES: usize = 72;
 
 /// Each makes the next version of the schema out of the one before; the first out of nothing. Only ever appended to.
 ///
@@ -236,13 +238,24 @@ pub(super) fn look(path: &Path) -> Result<bool, Trouble> {
     }
 }
 
-/// Opens the database to write to it; makes it when there is none, and brings an older one up to date.
+/// Opens the database to write to it, and brings an older one up to date. Where there is none, it is made.
 ///
 /// # Errors
 /// When the disk does not take it, or the file is not a store of this or an earlier version.
 pub(super) fn open(path: &Path, is_checked: bool) -> Result<Connection, Trouble> {
     if !look(path)? {
         create(path)?;
+    }
+    reopen(path, is_checked)
+}
+
+/// Opens a database that is there.
+///
+/// # Errors
+/// As [`open`], and when there is none.
+pub(super) fn reopen(path: &Path, is_checked: bool) -> Result<Connection, Trouble> {
+    if !look(path)? {
+        return Err(Trouble::Moved { path: path.to_path_buf(), why: "it is gone".into() });
     }
     let trouble = |error: rusqlite::Error| Trouble::of(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -293,6 +306,13 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", LOG_BYTES_MAX)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "cell_size_check", true)
+}
+
+/// Whether the first bytes of a file are those of a database of ours.
+#[must_use]
+pub(super) fn is_ours(header: &[u8; HEADER_BYTES]) -> bool {
+    let (magic, id) = (header.first_chunk::<16>(), header.last_chunk::<4>());
+    magic == Some(b"SQLite format 3\0") && id.is_some_and(|id| i64::from(u32::from_be_bytes(*id)) == APPLICATION_ID)
 }
 
 /// Makes an empty store under another name, and links it into place.
@@ -358,7 +378,7 @@ fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// Reads the whole file and compares its parts, as far as that goes in [`CHECK_MAX`]: about a second for 200 MB that
 /// are in memory. A larger one is used although its end was not seen.
-fn check(connection: &Connection, path: &Path) -> Result<(), Trouble> {
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), Trouble> {
     let (done, over) = channel::<()>();
     let interrupt = connection.get_interrupt_handle();
     let said: rusqlite::Result<String> = std::thread::scope(|scope| {

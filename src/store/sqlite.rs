@@ -4,7 +4,8 @@
 //! The surprise: each request is a savepoint of its own. One that the database refuses is undone alone; trouble with the
 //! disk undoes them all, and none of them is half written.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -29,9 +30,12 @@ pub struct Sqlite {
     path: PathBuf,
     /// The device and inode of what was opened.
     file: Option<(u64, u64)>,
+    /// The same file once more, to look at its first bytes. Closed after the connection, whose locks go with any
+    /// descriptor of the file that this process closes.
+    header: Option<File>,
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
@@ -41,8 +45,38 @@ impl Sqlite {
     /// # Errors
     /// When the disk does not take it, or the file is not a store of this or an earlier version.
     pub fn open(path: &Path, is_checked: bool) -> Result<Sqlite, Trouble> {
-        let connection = schema::open(path, is_checked)?;
-        Ok(Sqlite { connection, path: path.to_path_buf(), file: identity(path) })
+        schema::open(path, is_checked).map(|connection| Sqlite::of(connection, path))
+    }
+
+    /// Opens a database that was in use before: where it is gone, none is made in its place.
+    ///
+    /// # Errors
+    /// As [`Sqlite::open`], and when it is gone.
+    pub fn again(path: &Path) -> Result<Sqlite, Trouble> {
+        schema::reopen(path, true).map(|connection| Sqlite::of(connection, path))
+    }
+
+    fn of(connection: Connection, path: &Path) -> Sqlite {
+        Sqlite { connection, path: path.to_path_buf(), file: identity(path), header: File::open(path).ok() }
+    }
+
+    /// The device and inode of what was opened.
+    #[must_use]
+    pub fn file(&self) -> Option<(u64, u64)> {
+        self.file
+    }
+
+    /// Whether what is written still goes where it will be looked for: one look at the file and its first bytes.
+    fn look(&self) -> Result<(), Trouble> {
+        let moved = |why: &str| Err(Trouble::Moved { path: self.path.clone(), why: why.into() });
+        match identity(&self.path) {
+            None => return moved("it is gone"),
+            Some(_) if self.file != identity(&self.path) => return moved("another file is in its place"),
+            Some(_) => {}
+        }
+        let mut bytes = [0; schema::HEADER_BYTES];
+        let is_read = self.header.as_ref().is_some_and(|file| file.read_exact_at(&mut bytes, 0).is_ok());
+        if is_read && schema::is_ours(&bytes) { Ok(()) } else { moved("its bytes are those of something else") }
     }
 
     fn trouble(&self, error: &rusqlite::Error) -> Trouble {
@@ -70,7 +104,12 @@ impl Sqlite {
 
     fn request(&self, write: Write) -> Result<Reply, Fault> {
         let reply = match write {
-            Write::Open => Reply::Done,
+            // Written anew with the same value: to open a store on a full disk is no news.
+            Write::Open => {
+                self.connection.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+                Reply::Done
+            }
+            Write::Look => Reply::Done,
             Write::Register(cursor) => self.cursor(Some(&cursor))?,
             Write::Note { ticks, cursor } => {
                 let mut is_new = ticks.is_empty();
@@ -346,10 +385,10 @@ pub(super) fn exit(how: Option<ExitRow>) -> (Option<i32>, Option<i32>) {
 
 impl Durable for Sqlite {
     fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Result<Reply, Trouble>>, Trouble> {
-        if self.file.is_none() || identity(&self.path) != self.file {
-            // What is written now would be answered and never found again.
-            let why = "it was moved or replaced while it was in use, and is opened anew with the next write".into();
-            return Err(Trouble::Corrupt { path: self.path.clone(), why });
+        // What is written to another file would be answered and never found again.
+        self.look()?;
+        if batch.iter().all(|write| matches!(write, Write::Look)) {
+            return Ok(batch.iter().map(|_| Ok(Reply::Done)).collect());
         }
         let has_pruned = batch.iter().any(|write| matches!(write, Write::Prune(_)));
         let answers = self.batch(batch);

@@ -32,6 +32,18 @@ pub enum Trouble {
         /// What is wrong.
         why: Arc<str>,
     },
+    /// The file that was in use has been moved away, removed or replaced.
+    #[error(
+        "{path} is no longer the store that was in use: {why}\n  help: what runs goes on, and no run begins; put the \
+         store back, with its own {path}-wal or without one, and it is used within seconds; or begin an empty history, \
+         in which nothing has been done yet: setpoint controller restart"
+    )]
+    Moved {
+        /// The database.
+        path: PathBuf,
+        /// What is there instead.
+        why: Arc<str>,
+    },
     /// A row holds what no row of ours can.
     #[error(
         "{path}: {why}; somebody has edited it\n  \
@@ -150,6 +162,7 @@ impl Trouble {
             Trouble::Sql { .. } | Trouble::Row { .. } | Trouble::TooLarge { .. } | Trouble::Refused { .. } => true,
             Trouble::Disk { .. }
             | Trouble::Corrupt { .. }
+            | Trouble::Moved { .. }
             | Trouble::Busy { .. }
             | Trouble::Newer { .. }
             | Trouble::ReadOnly { .. }

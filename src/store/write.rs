@@ -17,8 +17,10 @@ use crate::engine::{Cause, ObjectRef, Timestamp};
 /// One fact to be written.
 #[derive(Debug)]
 pub enum Write {
-    /// Nothing; only opens the store, to hear whether that can be done.
+    /// Nothing new; opens the store and writes to it, to hear whether that can be done.
     Open,
+    /// Nothing; only looks whether the file is still the one that is in use.
+    Look,
     /// A schedule begins, or another takes its place.
     Register(CursorRow),
     /// Due times without a run. One that was decided already stands, unless it was Deferred or Held.

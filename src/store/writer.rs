@@ -6,13 +6,13 @@
 //! opens the store anew; and whoever asks never waits, because one request too many is refused at once.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
-use super::sqlite::Sqlite;
+use super::sqlite::{Sqlite, identity};
 use super::write::{Answer, Reply, ResultSource, Write};
 use super::{BATCH_MAX, Durable, PARAMS_MAX, QUEUE_MAX, RESULT_MAX, TAIL_MAX, Trouble, columns, enqueue};
 
@@ -21,7 +21,15 @@ use super::{BATCH_MAX, Durable, PARAMS_MAX, QUEUE_MAX, RESULT_MAX, TAIL_MAX, Tro
 pub struct Writer {
     queue: SyncSender<Request>,
     counters: Arc<Counters>,
+    in_use: Arc<OnceLock<InUse>>,
     thread: JoinHandle<()>,
+}
+
+/// The file that a writer has opened: where, and the device and inode it last had.
+#[derive(Debug)]
+struct InUse {
+    path: PathBuf,
+    file: Mutex<Option<(u64, u64)>>,
 }
 
 /// What a writer has done since it was started.
@@ -80,12 +88,22 @@ impl Writer {
     /// When no thread can be had.
     pub fn start(path: &Path) -> io::Result<Writer> {
         let path = path.to_path_buf();
-        let mut is_checked = false;
-        Writer::over(move || {
-            let opened = Sqlite::open(&path, !is_checked)?;
-            is_checked = true;
+        let in_use = Arc::new(OnceLock::new());
+        let known = Arc::clone(&in_use);
+        let writer = Writer::over(move || {
+            let opened = match known.get() {
+                None => Sqlite::open(&path, true)?,
+                // Another one made in its place would say that nothing has been done yet.
+                Some(_) => Sqlite::again(&path)?,
+            };
+            let in_use = known.get_or_init(|| InUse { path: path.clone(), file: Mutex::new(None) });
+            // Only a thread that panicked while it held this could poison it, and none does.
+            if let Ok(mut file) = in_use.file.lock() {
+                *file = opened.file();
+            }
             Ok(opened)
-        })
+        })?;
+        Ok(Writer { in_use, ..writer })
     }
 
     /// Starts a writer over any engine; `open` is asked again after trouble.
@@ -97,7 +115,7 @@ impl Writer {
         let counters = Arc::new(Counters::default());
         let counted = Arc::clone(&counters);
         let thread = Builder::new().name("store".into()).spawn(move || write(&requests, open, &counted))?;
-        Ok(Writer { queue, counters, thread })
+        Ok(Writer { queue, counters, in_use: Arc::default(), thread })
     }
 
     /// Sends a request. It never waits: the answer comes on the writer's thread once the disk has it, or at once, here,
@@ -132,6 +150,14 @@ impl Writer {
         hear.recv().unwrap_or(Err(Trouble::Closed))
     }
 
+    /// Whether the file it has opened is still in its place; none when it has opened none yet.
+    #[must_use]
+    pub fn is_in_place(&self) -> Option<bool> {
+        let InUse { path, file } = self.in_use.get()?;
+        let file = (*file.lock().ok()?)?;
+        Some(identity(path) == Some(file))
+    }
+
     /// What it has done so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -163,6 +189,7 @@ fn fit(write: &Write) -> Result<(), Trouble> {
         }
         Write::Finish(finish) => finish.otherwise.as_ref().and_then(|run| run.params.as_ref()),
         Write::Open
+        | Write::Look
         | Write::Register(_)
         | Write::Note { .. }
         | Write::Attempt(_)
@@ -187,6 +214,7 @@ fn events_of(write: &Write) -> u64 {
     match write {
         Write::Events { events, .. } => events.len() as u64,
         Write::Open
+        | Write::Look
         | Write::Register(_)
         | Write::Note { .. }
         | Write::Fire { .. }

@@ -68,6 +68,42 @@ fn story_14_a_full_disk_stops_nothing_and_what_is_down_comes_back_when_there_is_
     check_numbers(&world, &lost);
 }
 
+#[test]
+fn a_run_on_a_full_disk_waits_and_says_so_and_runs_once_when_there_is_room() {
+    let Some((world, _mount)) = Mount::small(4) else { return };
+    let out = world.root().join("out");
+    let work = format!(
+        "kind: Capability\nname: greet\nrun: echo hello >> '{}'\n---\nkind: Job\nname: first\nrun: 'true'\n",
+        out.display()
+    );
+    world.write("work.yaml", &work);
+    world.write("web.yaml", &service("web", "sleep 1000", ""));
+    world.apply();
+    world.ok(&["wait", "--for", "done", "first"]);
+    let web = world.ready("web/0");
+    fill(&world);
+    let said = world.run(&["run", "greet", "--wait", "--timeout", "5s"]);
+    // The log of the store may have room for it, and then its attempt has none.
+    match said.code {
+        124 => assert!(said.err.contains(" waits: "), "{said:?}"),
+        code => assert!(code == 1 && said.err.contains("the disk says no"), "{said:?}"),
+    }
+    world.until("the store is full", || world.run(&["run", "greet"]).code == 1);
+    world.until("it is said", || {
+        let status = world.ok(&["controller", "status"]);
+        status.contains("  ! store: no run begins") && status.contains("the disk says no")
+    });
+    let doctor = world.run(&["doctor"]).out;
+    assert!(doctor.contains("store.db is whole") && doctor.contains("its disk is full"), "{doctor}");
+    std::fs::remove_file(world.root().join("disk/fill")).expect("room");
+    world.until("it goes on", || world.run(&["run", "greet", "--wait"]).code == 0);
+    world.until("nothing is open", || world.ok(&["runs", "--state", "open", "-o", "name"]).is_empty());
+    let ran = world.ok(&["runs", "greet", "--state", "ok", "-o", "name"]).lines().count();
+    let lines = std::fs::read_to_string(&out).expect("what it did").lines().count();
+    assert_eq!(ran, lines, "a run was done twice, or not at all");
+    assert_eq!(world.ready("web/0"), web, "the service was restarted");
+}
+
 /// Waits until nothing is added to the log of a service that prints all the time.
 fn until_lines_are_lost(world: &World) {
     let log = world.home().join("logs/service/chatty/0.000001.log");

@@ -195,16 +195,23 @@ fn a_store_that_is_moved_away_under_its_writer_is_noticed_before_anything_is_los
         std::fs::rename(beside(&world.path, suffix), away.join(format!("store.db{suffix}"))).unwrap();
     }
     let trouble = writer.ask(fire(run("job/migrate", "2", 1))).unwrap_err();
-    assert!(trouble.to_string().contains("it was moved or replaced while it was in use"), "{trouble}");
-    done(&writer, fire(run("job/migrate", "2", 1)));
+    expect![[r#"
+        $T/store.db is no longer the store that was in use: it is gone
+          help: what runs goes on, and no run begins; put the store back, with its own $T/store.db-wal or without one, and it is used within seconds; or begin an empty history, in which nothing has been done yet: setpoint controller restart"#]]
+    .assert_eq(&world.words(&trouble));
+    assert!(matches!(writer.ask(Write::Look), Err(Trouble::Moved { .. })));
+    assert_eq!((writer.is_in_place(), world.path.exists()), (Some(false), false), "none is made in its place");
+    // Another writer begins afresh, and this one goes on with what that has made.
+    done(&world.writer(), fire(run("job/migrate", "2", 1)));
+    done(&writer, fire(run("job/migrate", "3", 2)));
     let causes = |reader: Reader| -> Vec<String> {
         reader.open_runs().unwrap().iter().map(|run| run.cause.to_string()).collect()
     };
-    assert_eq!(causes(world.reader()), ["2"]);
+    assert_eq!(causes(world.reader()), ["2", "3"]);
     assert_eq!(causes(Reader::open(&away.join("store.db")).unwrap()), ["1"]);
     // Only the database: half of it is there, and nothing is made beside that.
     std::fs::remove_file(&world.path).unwrap();
-    assert!(matches!(writer.ask(Write::Open), Err(Trouble::Corrupt { .. })));
+    assert!(matches!(writer.ask(Write::Open), Err(Trouble::Moved { .. })));
     let trouble = writer.ask(Write::Open).unwrap_err();
     assert!(trouble.to_string().contains("it is gone, and its log is still there"), "{trouble}");
 }

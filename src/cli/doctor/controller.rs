@@ -75,6 +75,10 @@ fn running(status: &Value) -> Vec<Finding> {
         _ => Finding::ok("controller", format!("the controller (pid {pid}) answers and is this very binary")),
     }];
     found.extend(path_of(pid));
+    found.extend(status.get("store_trouble").and_then(Value::as_str).map(|why| {
+        let what = format!("the controller cannot write down runs, so none begins; services go on: {why}");
+        Finding::fail("store", what, "setpoint events --type 'store.*'; it goes on by itself when that is mended")
+    }));
     if cgroups(pid) != cgroups(std::process::id()) {
         let of_it = cgroups(pid);
         found.push(Finding { what: format!("of the controller: {}", of_it.what), ..of_it });

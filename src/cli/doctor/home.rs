@@ -9,6 +9,7 @@ use crate::cli::top::bytes;
 use crate::desired::Store;
 use crate::home::{self, Home};
 use crate::observe::machine::{self, Disk};
+use crate::store::reader::{Reader, Survey};
 
 /// Less than this, and records may not be written any more.
 const FREE_MIN: u64 = 1 << 20;
@@ -36,6 +37,7 @@ pub fn look(global: &Global) -> (Vec<Finding>, Option<Home>) {
             Finding::fail("disk", format!("its disk cannot be looked at: {error}"), "check that it is mounted")
         }
     });
+    found.push(store(&home));
     found.push(match Store::open(&home).read_current() {
         Ok(stored) => {
             let what = format!("generation {} holds {} objects", stored.generation, stored.objects.len());
@@ -68,6 +70,33 @@ fn secret(path: &Path) -> Option<Finding> {
     let fix = format!("chmod 600 {}", path.display());
     (mode & 0o077 != 0)
         .then(|| Finding::warn("home", format!("{} is open to other users (mode {mode:04o})", path.display()), fix))
+}
+
+/// What is remembered of runs: whole, and able to take more?
+fn store(home: &Home) -> Finding {
+    let path = home.store_db();
+    let surveyed = Reader::open(&path).and_then(|reader| reader.survey());
+    let Survey { schema, bytes: size, runs, ticks, events } = match surveyed {
+        Ok(Some(survey)) => survey,
+        Ok(None) => return Finding::ok("store", "there is no store yet; the first run makes it"),
+        Err(trouble) => return Finding::error("store", &trouble),
+    };
+    let whole =
+        format!("store.db is whole: schema {schema}, {}, {runs} runs, {ticks} due times, {events} events", bytes(size));
+    let shut = |why: &str, fix: String| {
+        Finding::fail("store", format!("{whole}; but {why}, so no run can be written down and none begins"), fix)
+    };
+    let may = |at: &Path| rustix::fs::access(at, rustix::fs::Access::WRITE_OK);
+    match (machine::disk(home.root()), may(&path).and(may(home.root()))) {
+        (_, Err(error)) => shut(
+            &format!("it may not be written ({error})"),
+            format!("make {} writable: chmod u+w, or mount its disk writable", path.display()),
+        ),
+        (Ok(Disk { free: ..FREE_MIN, .. }), Ok(())) => {
+            shut("its disk is full", format!("make room on the disk of {}", home.root().display()))
+        }
+        (Ok(_) | Err(_), Ok(())) => Finding::ok("store", whole),
+    }
 }
 
 fn room(root: &Path, disk: &Disk) -> Finding {
