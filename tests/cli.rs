@@ -7,6 +7,8 @@
 mod codes;
 #[path = "cli/day.rs"]
 mod day;
+#[path = "cli/files.rs"]
+mod files;
 #[path = "cli/jobs.rs"]
 mod jobs;
 #[path = "cli/names.rs"]

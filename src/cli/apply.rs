@@ -82,6 +82,8 @@ pub enum Start {
     Background,
     /// The running controller, if any.
     IfRunning,
+    /// The running controller, if any; without one nothing has to be done.
+    IfAny,
     /// The running controller, else one pass in this process.
     Once,
 }
@@ -384,7 +386,7 @@ pub(super) fn compare(
 /// A refused change, with its exit code.
 pub(super) fn refused(refusal: Refusal) -> Failure {
     let code = match refusal {
-        Refusal::OtherSet(_) | Refusal::Live(_) | Refusal::PruneBlind(_) => exit::REFUSED,
+        Refusal::OtherSet(_) | Refusal::Live(_) | Refusal::PruneBlind(_) | Refusal::Used(_) => exit::REFUSED,
         Refusal::PrunePart(_) | Refusal::SetName | Refusal::References(_) => exit::USAGE,
     };
     Failure::new(code, refusal.to_string())

@@ -13,7 +13,7 @@ use crate::desired::edit::{self, Fate};
 use crate::desired::resolve::resolve;
 use crate::desired::{Author, Stored, registry};
 use crate::engine::plan::{Action, Reason};
-use crate::engine::{InstanceId, ObjectRef};
+use crate::engine::{Coverage, InstanceId, ObjectRef};
 use crate::execute::adopted;
 use crate::home::Home;
 use crate::kind::units;
@@ -78,7 +78,8 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         None => Vec::new(),
     };
     let bereft = bereft(locked.base(), &ids);
-    let step = Step { draft, objects: &ids, said: each(&ids, "deleted"), start: Start::Background };
+    let start = if is_any_there(&home, &ids)? { Start::Background } else { Start::IfAny };
+    let step = Step { draft, objects: &ids, said: each(&ids, "deleted"), start };
     let code = commit(global, &home, locked, step)?;
     bereft.iter().for_each(|text| tell(global, text));
     strangers.iter().for_each(|text| tell(global, text));
@@ -86,6 +87,15 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         return Ok(code);
     }
     super::wait::gone(global, &home, &ids, args.timeout.map_or(WAIT, |timeout| timeout.0))
+}
+
+/// True when something of these objects is there, or may be: somebody has to stop it.
+fn is_any_there(home: &Home, ids: &[ObjectRef]) -> Result<bool, Failure> {
+    let clock = Clock::new().map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    let facts = facts::of(home, &clock)?;
+    let is_unseen = facts.observed.coverage != Coverage::Whole;
+    let is_there = |id: &ObjectRef| facts.decisions(id).any(|decision| facts.is_there(&decision.id));
+    Ok(is_unseen || ids.iter().any(is_there))
 }
 
 /// Words about what stays and needs one of these.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, caution, exit, timetable};
+use super::{Failure, Format, Global, Outcome, caution, exit, source, timetable};
 use crate::controller::journal;
 use crate::engine::observed::Member;
 use crate::engine::plan::{Decision, Lacking, Reason};
@@ -48,12 +48,13 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         return Ok(exit::OK);
     }
     let Some(home) = home else { return Ok(exit::OK) };
-    let texts: Vec<String> = objects.iter().map(|object| story(&home, &facts, object)).collect();
+    let mut folders = source::Folders::default();
+    let texts: Vec<String> = objects.iter().map(|object| story(&home, &facts, &mut folders, object)).collect();
     super::print(&texts.join("\n"))?;
     Ok(exit::OK)
 }
 
-fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
+fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: &ObjectRef) -> String {
     let (state, decision) = facts.state(object);
     let (ready, all) = facts.ready(object);
     let mut text = String::new();
@@ -89,7 +90,7 @@ fn story(home: &Home, facts: &Facts, object: &ObjectRef) -> String {
         },
     }
     text.push('\n');
-    about(&mut text, facts, object);
+    about(&mut text, facts, folders.said(facts, object), object);
     if let Some(stored) = facts.stored.objects.get(object) {
         for said in caution::unenforced(&stored.spec, caution::domain(Some(home)).as_ref()) {
             _ = writeln!(text, "Note:        {said}");
@@ -211,7 +212,7 @@ fn advice(facts: &Facts, object: &ObjectRef, state: State) -> String {
     }
 }
 
-fn about(text: &mut String, facts: &Facts, object: &ObjectRef) {
+fn about(text: &mut String, facts: &Facts, file: Option<String>, object: &ObjectRef) {
     let Some(stored) = facts.stored.objects.get(object) else {
         text.push_str("It is in no generation of the desired state.\n");
         return;
@@ -219,6 +220,9 @@ fn about(text: &mut String, facts: &Facts, object: &ObjectRef) {
     let meta = &stored.metadata;
     _ = writeln!(text, "Set:         {}{}", meta.set, if meta.leftover { " (left over)" } else { "" });
     _ = writeln!(text, "Source:      {}", meta.source);
+    if let Some(said) = file {
+        _ = writeln!(text, "File:        {}", super::plain(&said));
+    }
     _ = writeln!(text, "Generation:  {}", meta.generation);
     for (key, value) in &meta.labels {
         _ = writeln!(text, "Label:       {key}={value}");

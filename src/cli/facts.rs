@@ -50,6 +50,8 @@ pub struct Facts {
     pub told: Told,
     /// What is remembered of runs.
     pub past: Past,
+    /// Files of live folders with an error, by path, by the word of the controller.
+    pub broken_files: BTreeMap<String, String>,
 }
 
 /// Reads everything. A home that does not exist reads as an empty one.
@@ -82,6 +84,7 @@ pub fn read(global: &Global) -> Result<(Option<Home>, Facts), Failure> {
                 now,
                 told: Told::default(),
                 past: Past::default(),
+                broken_files: BTreeMap::new(),
             }
         }
     };
@@ -101,13 +104,17 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     twins::add(Look { home, clock, table: &ProcTable }, &desired, &mut observed);
     let (mut past, ledger) = Past::read(home, &desired);
     observed.ledger = ledger;
-    past.ask_controller(home, &mut observed.ledger);
+    let is_followed = stored.sets.values().any(|set| set.live);
+    let status = if past.is_open() || is_followed { status_now(home) } else { None };
+    past.hear(home, status.as_ref(), &mut observed.ledger);
+    let broken_files = status.and_then(|mut status| status.get_mut("broken_files").map(Value::take));
+    let broken_files = broken_files.and_then(|files| serde_json::from_value(files).ok()).unwrap_or_default();
     let told = health::ask(home, &stored);
     told.fill(&mut observed);
     let now = clock.now();
     let mut plan = reconcile(&desired, &observed, &backoff, &now);
     add_waiting(home, &mut plan, &now);
-    Ok(Facts { home: Some(home.clone()), stored, desired, observed, backoff, plan, now, told, past })
+    Ok(Facts { home: Some(home.clone()), stored, desired, observed, backoff, plan, now, told, past, broken_files })
 }
 
 /// What instances are made for, as the controller sees it; without one, what can be told by looking.
@@ -469,7 +476,7 @@ fn waiting(home: &Home) -> BTreeMap<String, String> {
 }
 
 /// What a controller says of itself; nothing when none answers at once.
-pub(super) fn status_now(home: &Home) -> Option<Value> {
+fn status_now(home: &Home) -> Option<Value> {
     let soon = Some(Duration::from_secs(1));
     request::ask(&home.socket().ok()?, "controller.status", &json!({}), soon).ok()?
 }

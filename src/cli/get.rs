@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Value, json};
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, exit, timetable};
+use super::{Failure, Format, Global, Outcome, exit, source, timetable};
 use crate::engine::{InstanceId, ObjectRef, State};
 
 /// How often `-w` looks.
@@ -130,6 +130,11 @@ pub fn table(facts: &Facts, objects: &[ObjectRef], is_wide: bool) -> String {
             (State::Ready, _) => String::new(),
             (_, None) => facts.unknown_items(object).map_or_else(String::new, |why| short(&why)),
             (_, Some(decision)) => short(&decision.because.to_string()),
+        };
+        let why = match source::note(facts, object) {
+            Some(note) if why.is_empty() => note,
+            Some(note) => format!("{why}; {note}"),
+            None => why,
         };
         let pid = first.as_ref().filter(|(_, pid)| *pid > 0).map_or_else(|| "-".to_owned(), |(_, pid)| pid.to_string());
         let since = first.map_or_else(|| "-".to_owned(), |(id, _)| since(facts, &id));

@@ -40,6 +40,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod screen;
+pub mod source;
 pub mod tail;
 pub mod timetable;
 pub mod top;
@@ -283,7 +284,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
 /// When a controller would have to be started from inside a service, with which it would end.
 pub fn check_executor(home: &Home, start: Start) -> Result<(), Failure> {
     match start {
-        Start::IfRunning => Ok(()),
+        Start::IfRunning | Start::IfAny => Ok(()),
         Start::Background | Start::Once if controller::ping(home)?.is_some() => Ok(()),
         Start::Background | Start::Once => controller::refuse_under_shim(),
     }
@@ -304,6 +305,7 @@ pub fn hand_over(global: &Global, home: &Home, order: &Handover) -> Outcome {
             }
             Ok(exit::OK)
         }
+        Start::IfAny => controller::nudge(home).map(|_| exit::OK),
         Start::Once => controller::once(home, global.verbose),
         Start::Background => {
             // One that ends just now is replaced; more than a few in a row is somebody else's doing.

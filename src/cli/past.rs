@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::controller::report::is_failure;
 use crate::controller::{remember, schedules::Schedules};
 use crate::engine::desired::Spec;
@@ -62,15 +64,17 @@ impl Past {
         Past { reader: Reader::open(&home.store_db()).ok(), ..Past::default() }
     }
 
-    /// Asks a controller whether it can write: a disk that is full can be read, and a file that is gone reads as empty.
-    pub fn ask_controller(&mut self, home: &Home, ledger: &mut Ledger) {
-        let is_silent = self.reader.is_none() || ledger.trouble.is_some();
-        if is_silent {
-            return;
-        }
-        let status = super::facts::status_now(home);
-        let said = status.as_ref().and_then(|status| status.get("store_trouble")?.as_str());
-        if let Some(why) = said {
+    /// True when there is a store to be read, or there may be one.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// Takes in whether a controller can write, by its status: a disk that is full can be read, and a file that is gone
+    /// reads as empty.
+    pub fn hear(&mut self, home: &Home, status: Option<&Value>, ledger: &mut Ledger) {
+        let said = status.and_then(|status| status.get("store_trouble")?.as_str());
+        if let (Some(why), true, None) = (said, self.is_open(), &ledger.trouble) {
             ledger.trouble = Some(why.into());
             if !home.store_db().exists() {
                 self.unreadable.clone_from(&ledger.trouble);

@@ -9,7 +9,10 @@ use super::apply::{Start, Step, commit, each, lock, open, tell};
 use super::delete::{Names, adopting};
 use super::{Failure, Global, Outcome, exit};
 use crate::desired::attempts::last_attempts;
-use crate::desired::{Author, edit};
+use crate::desired::change::is_live;
+use crate::desired::live::LAYER_USER;
+use crate::desired::{Author, Stored, edit};
+use crate::engine::ObjectRef;
 use crate::kind::units;
 
 /// Keep objects down, through applies and restarts
@@ -59,16 +62,35 @@ pub fn resume(global: &Global, args: ResumeArgs) -> Outcome {
     let (home, store) = open(global)?;
     let locked = lock(&store)?;
     let ids = args.names.resolve(global, locked.base())?;
-    match edit::resume(locked.base(), &ids, Author::caller(), &|id| last_attempts(&home, id)) {
+    let off: Vec<String> = ids.iter().filter_map(|id| switched_off(locked.base(), id)).collect();
+    let code = match edit::resume(locked.base(), &ids, Author::caller(), &|id| last_attempts(&home, id)) {
         Some(draft) => {
             let said = each(&ids, "resumed");
-            commit(global, &home, locked, Step { draft, objects: &ids, said, start: Start::IfRunning })
+            commit(global, &home, locked, Step { draft, objects: &ids, said, start: Start::IfRunning })?
         }
         None => {
             tell(global, "Nothing was paused.");
-            Ok(exit::OK)
+            exit::OK
         }
+    };
+    off.iter().for_each(|text| tell(global, text));
+    Ok(code)
+}
+
+/// What to do about an object that its manifest switches off: to resume it changes nothing about that.
+fn switched_off(base: &Stored, id: &ObjectRef) -> Option<String> {
+    let object = base.objects.get(id)?;
+    if object.spec.get("enabled") != Some(&false.into()) {
+        return None;
     }
+    let source = &object.metadata.source;
+    let is_job = object.metadata.layer.as_deref() == Some(LAYER_USER) && source.ends_with(".md");
+    let help = match (is_job, is_live(base, object)) {
+        (true, _) => format!("setpoint job edit {} --enabled=true", id.name()),
+        (false, true) => format!("write enabled: true in {source}; the controller applies it by itself"),
+        (false, false) => format!("write enabled: true in {source}, and apply it"),
+    };
+    Some(format!("{id} is switched off by its manifest (enabled: false), which resume does not change: {help}"))
 }
 
 /// The end of a pause that begins now, in RFC 3339.

@@ -226,11 +226,12 @@ pub fn table(facts: &Facts, objects: &[ObjectRef]) -> Option<String> {
 
 fn state_words(facts: &Facts, object: &ObjectRef, state: State) -> String {
     let is_calm = matches!(state, State::Scheduled | State::Ready | State::Done | State::Running);
-    match failing(facts, object) {
+    let words = match failing(facts, object) {
         Some(failing) => format!("{state}: {failing}; setpoint logs {object}"),
         None if is_calm => state.to_string(),
         None => format!("{state}: {}", facts.reason(object, facts.state(object).1)),
-    }
+    };
+    super::source::note(facts, object).map_or_else(|| words.clone(), |note| format!("{words}; {note}"))
 }
 
 fn schedule<'a>(facts: &'a Facts, object: &ObjectRef) -> Option<&'a TimesRule> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::books::{Books, Settled};
+use super::folders::Faults;
 use super::health::Questions;
 use super::journal::Journal;
 use super::resolve::Resolver;
@@ -90,6 +91,8 @@ pub struct Core {
     pub(super) told: BTreeSet<String>,
     /// What a person should know, newest last.
     pub(super) problems: Vec<String>,
+    /// What is wrong with live folders now.
+    pub(super) faults: Faults,
     /// How often everything was looked at.
     pub(super) looks: u64,
     /// Something was reported since this was last asked.
@@ -150,6 +153,7 @@ impl Core {
             is_draining: false,
             told: BTreeSet::new(),
             problems: Vec::new(),
+            faults: Faults::default(),
             looks: 0,
             is_news: true,
         };
@@ -301,6 +305,12 @@ impl Core {
             self.problems.remove(0);
         }
         self.problems.push(text);
+        self.is_news = true;
+    }
+
+    /// Takes in what is wrong with live folders, in place of what was.
+    pub fn take_faults(&mut self, faults: Faults) {
+        self.faults = faults;
         self.is_news = true;
     }
 

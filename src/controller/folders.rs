@@ -45,9 +45,23 @@ pub enum Note {
     Desired,
     /// A person should know.
     Problem(String),
+    /// All that is wrong with live folders now, in place of what was.
+    Folders(Faults),
     /// The items of an object are others.
     Items(super::items::News),
 }
+
+/// What is wrong with live folders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// In words, as people read them.
+    pub said: Vec<String>,
+    /// Files with an error, by path, each with the place of the first.
+    pub files: BTreeMap<String, String>,
+}
+
+/// The most files with an error that are named.
+const FAULTS_MAX: usize = 1000;
 
 enum Hint {
     Look,
@@ -87,7 +101,10 @@ struct Work {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeMap<PathBuf, u64>,
     vanished: BTreeMap<ObjectRef, Instant>,
-    warned: BTreeSet<String>,
+    /// What is wrong by this look at the files, by what follows from them, and all of it as it was last told.
+    faults: Faults,
+    planned: Vec<String>,
+    told: Faults,
     trust: Trust,
     nets: u32,
     /// The files of all folders and the generation, as they were when last applied.
@@ -129,7 +146,9 @@ impl Work {
             watcher,
             watched: BTreeMap::new(),
             vanished: BTreeMap::new(),
-            warned: BTreeSet::new(),
+            faults: Faults::default(),
+            planned: Vec::new(),
+            told: Faults::default(),
             trust: Trust::Contents,
             nets: 0,
             applied: None,
@@ -149,7 +168,9 @@ impl Work {
         loop {
             self.arm();
             if is_due {
-                has_failed = self.apply().map_err(|error| self.tell(error.to_string())).is_err();
+                self.faults = Faults::default();
+                has_failed = self.apply().map_err(|error| self.faults.said.push(error.to_string())).is_err();
+                self.tell();
             }
             if has_failed {
                 // What failed may go well the next time, though no file has changed.
@@ -192,10 +213,16 @@ impl Work {
         _ = self.notes.send(note);
     }
 
-    fn tell(&mut self, text: String) {
-        if self.warned.len() < 1000 && self.warned.insert(text.clone()) {
-            tracing::warn!("{text}");
-            self.note(Note::Problem(text));
+    /// Logs what is new, and says what is wrong now: what has been mended is wrong no more.
+    fn tell(&mut self) {
+        let mut faults = std::mem::take(&mut self.faults);
+        faults.said.extend(self.planned.iter().cloned());
+        faults.said.truncate(FAULTS_MAX);
+        let before: BTreeSet<&String> = self.told.said.iter().collect();
+        faults.said.iter().filter(|text| !before.contains(text)).for_each(|text| tracing::warn!("{text}"));
+        if faults != self.told {
+            self.note(Note::Folders(faults.clone()));
+            self.told = faults;
         }
     }
 
@@ -264,9 +291,7 @@ impl Work {
         for id in outcome.unconfirmed {
             self.vanished.entry(id).or_insert(now);
         }
-        for warning in outcome.warnings {
-            self.tell(warning);
-        }
+        self.planned = outcome.warnings;
         Ok(())
     }
 
@@ -290,8 +315,12 @@ impl Work {
         let broken = reading.files.iter().flat_map(|file| &file.problems).chain(&reading.listing);
         let doubtful = reading.files.iter().flat_map(|file| &file.warnings);
         let told = broken.map(|problem| problem.render(true, false));
-        for problem in told.chain(doubtful.map(|problem| problem.render(false, false))).collect::<Vec<_>>() {
-            self.tell(problem);
+        self.faults.said.extend(told.chain(doubtful.map(|problem| problem.render(false, false))));
+        let room = FAULTS_MAX.saturating_sub(self.faults.files.len());
+        for file in reading.files.iter().filter(|file| file.is_broken()).take(room) {
+            if let Some(problem) = file.problems.first() {
+                self.faults.files.insert(file.path.display().to_string(), problem.place.to_string());
+            }
         }
         Some(reading)
     }

@@ -173,6 +173,9 @@ fn event_of(decision: &Decision) -> Option<&'static str> {
 /// How many refused starts a status names.
 const WAITING_MAX: usize = 1000;
 
+/// How many things that are wrong with live folders a status tells.
+const FAULTS_SHOWN: usize = 20;
+
 /// `state.json`: what the controller says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
@@ -209,6 +212,9 @@ pub struct Status {
     pub store_trouble: Option<String>,
     /// What it could not do and a person should know, newest last.
     pub problems: Vec<String>,
+    /// Files of live folders with an error, each with the place of the first.
+    #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub broken_files: std::collections::BTreeMap<String, String>,
 }
 
 /// How many runs are not over.
@@ -225,6 +231,11 @@ impl Core {
     pub fn fill(&self, status: &mut Status) {
         status.generation = self.desired.generation;
         status.problems.clone_from(&self.problems);
+        let faults = &self.faults.said;
+        status.problems.extend(faults.iter().take(FAULTS_SHOWN).cloned());
+        let more = faults.len().saturating_sub(FAULTS_SHOWN);
+        status.problems.extend((more > 0).then(|| format!("{more} more are in: setpoint controller logs")));
+        status.broken_files.clone_from(&self.faults.files);
         let ledger = &self.observed.ledger;
         let open: usize = ledger.books.values().map(|book| book.runs.len()).sum();
         let is_at_work = |d: &&Decision| matches!(d.because, Reason::AtWork | Reason::Steps { .. });

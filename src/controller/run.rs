@@ -275,6 +275,7 @@ fn first_status(folders: Vec<String>) -> Status {
         frozen: None,
         store_trouble: None,
         problems: Vec::new(),
+        broken_files: std::collections::BTreeMap::new(),
     }
 }
 
@@ -394,6 +395,7 @@ impl Life {
             Note::Desired => self.refresh(),
             Note::Items(news) => self.core.take_items(news),
             Note::Problem(text) => self.core.note_problem(text),
+            Note::Folders(faults) => self.core.take_faults(faults),
         }
     }
 

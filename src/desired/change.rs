@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::draft::{Author, Draft, LastAttempts, Owner};
 use super::fields::{Field, Side, differences};
 use super::generation::{Stored, StoredObject, Verb};
-use super::references;
+use super::{references, users};
 use crate::engine::{Coverage, ObjectRef};
 use crate::home::hex;
 use crate::load::{Link, Problems};
@@ -159,6 +159,13 @@ pub enum Refusal {
     /// Objects belong to live folders.
     #[error("{}\n  help: edit or remove that file instead; the controller applies it by itself", lines(.0))]
     Live(Vec<String>),
+    /// Objects that stay name one that would go.
+    #[error(
+        "{}: nothing was changed\n  \
+         help: remove those too, in the same command, or apply them first without that name",
+        lines(.0)
+    )]
+    Used(Vec<String>),
     /// Pruning something that is no whole set.
     #[error(
         "--prune needs a whole folder, and {0} is not one: what is in no file could not be told from what is in \
@@ -219,8 +226,13 @@ pub fn plan(base: &Arc<Stored>, batch: &Batch, options: &Options) -> Result<Chan
 }
 
 fn check_references(base: &Stored, batch: &Batch, changes: &[Change]) -> Result<(), Refusal> {
-    let removed =
+    let removed: BTreeSet<&ObjectRef> =
         changes.iter().filter(|change| change.action == Action::Remove).map(|change| &change.object).collect();
+    let proposed = batch.proposals.iter().map(|proposal| &proposal.id).collect();
+    let users = users::users(base, &proposed, &removed);
+    if !users.is_empty() {
+        return Err(Refusal::Used(users::words(&users)));
+    }
     let proposals: Vec<&Proposal> = batch.proposals.iter().collect();
     let found = references::check(base, &proposals, &removed);
     let problems = Problems::of(

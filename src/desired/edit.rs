@@ -5,12 +5,14 @@
 //! The surprise: all of these are facts in the desired state, so each survives a restart of the controller and happens
 //! exactly once.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 use super::change::{Refusal, is_live};
 use super::draft::{Author, Draft, LastAttempts};
 use super::generation::{Stored, StoredObject, StoredPause, Verb};
+use super::users;
 use crate::engine::ObjectRef;
 
 /// Keeps objects down until they are resumed, or until `until` (RFC 3339).
@@ -67,7 +69,7 @@ pub enum Fate {
 /// Removes objects.
 ///
 /// # Errors
-/// When a controller follows the file of one of them, and the file is there.
+/// When a controller follows the file of one of them, and the file is there; or when an object that stays names one.
 pub fn delete(base: &Stored, ids: &[ObjectRef], fate: Fate, author: Author) -> Result<Draft, Refusal> {
     let followed = |id: &ObjectRef| {
         let object = base.objects.get(id)?;
@@ -79,6 +81,10 @@ pub fn delete(base: &Stored, ids: &[ObjectRef], fate: Fate, author: Author) -> R
     let followed: Vec<String> = ids.iter().filter_map(followed).collect();
     if !followed.is_empty() {
         return Err(Refusal::Live(followed));
+    }
+    let users = users::users(base, &BTreeSet::new(), &ids.iter().collect());
+    if !users.is_empty() {
+        return Err(Refusal::Used(users::words(&users)));
     }
     let mut draft = Draft::of(base, Verb::Delete, author);
     for id in ids {

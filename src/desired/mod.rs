@@ -22,6 +22,7 @@ pub mod registry;
 pub mod render;
 pub mod resolve;
 pub mod revision;
+pub mod users;
 pub mod uses;
 
 use std::fs::{File, OpenOptions};
