@@ -19,6 +19,8 @@ mod needs;
 mod processes;
 #[path = "cli/runs.rs"]
 mod runs;
+#[path = "cli/said.rs"]
+mod said;
 #[path = "cli/sets.rs"]
 mod sets;
 #[path = "cli/shapes.rs"]

@@ -54,8 +54,17 @@ pub fn add(global: &Global, loaded: &mut Loaded) {
     for manifest in &loaded.manifests {
         let secrets = secrets(&manifest.spec);
         let limits = unenforced(&manifest.spec, domain.as_ref()).into_iter().map(|text| (text, GIVE.to_owned()));
-        let times = schedules(&manifest.spec, &mut zones, (&zone, now));
-        for (text, help) in secrets.into_iter().chain(limits).chain(times) {
+        for (index, text, help) in schedules(&manifest.spec, &mut zones, (&zone, now)) {
+            // A spec that reads one schedule as a list of one has them all in one place.
+            let at = manifest.schedules.get(index).or_else(|| manifest.schedules.first());
+            let mut problem = match at {
+                Some(at) => at.clone(),
+                None => Problem::of_file(&manifest.place.file, "", ""),
+            };
+            (problem.message, problem.help) = (format!("{}: {text}", manifest.id), help);
+            loaded.warnings.push(problem);
+        }
+        for (text, help) in secrets.into_iter().chain(limits) {
             let mut problem = Problem::of_file(&manifest.place.file, format!("{}: {text}", manifest.id), help);
             problem.place = manifest.place.clone();
             loaded.warnings.push(problem);
@@ -98,8 +107,8 @@ fn has_password(url: &str) -> bool {
 }
 
 /// What schedules probably do not mean, seen from `now`, each with where to see what they do; `zone` is that of schedules
-/// which name none.
-fn schedules(spec: &Value, zones: &mut Zones, (zone, now): (&str, Timestamp)) -> Vec<(String, String)> {
+/// which name none. Each comes with the place of its schedule in the list.
+fn schedules(spec: &Value, zones: &mut Zones, (zone, now): (&str, Timestamp)) -> Vec<(usize, String, String)> {
     let texts: Vec<&str> = match spec.get("schedule") {
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
         Some(value) => value.as_str().into_iter().collect(),
@@ -109,11 +118,12 @@ fn schedules(spec: &Value, zones: &mut Zones, (zone, now): (&str, Timestamp)) ->
     // A zone that does not exist is an error of its own.
     let Ok(zone) = zones.get(name) else { return Vec::new() };
     let mut said = Vec::new();
-    for text in texts {
+    for (index, text) in texts.into_iter().enumerate() {
         let Ok(schedule) = Schedule::parse(text) else { continue };
         let warnings = schedule.warnings(now, &zone).into_iter();
         said.extend(warnings.map(|warning| {
-            (format!("schedule `{text}`: {warning}"), format!("see when it is due: setpoint cron '{text}' --tz {name}"))
+            let help = format!("see when it is due: setpoint cron '{text}' --tz {name}");
+            (index, format!("schedule `{text}`: {warning}"), help)
         }));
     }
     said

@@ -421,7 +421,16 @@ pub fn status_of(home: &Home) -> Result<Option<Value>, Failure> {
 }
 
 fn status(global: &Global) -> Outcome {
-    let home = open(global)?;
+    let failed = |error: crate::home::HomeError| Failure::new(exit::FAILED, error.to_string());
+    let place = crate::home::place(global.home.as_deref()).map_err(failed)?;
+    let Some(home) = Home::open_existing(Some(&place)).map_err(failed)? else {
+        if global.output == Format::Json {
+            super::print(&format!("{:#}\n", json!({ "running": false })))?;
+        }
+        let text =
+            format!("no controller runs: there is no home {} yet\n  help: setpoint apply -f PATH", place.display());
+        return Err(Failure::new(exit::NO_CONTROLLER, text));
+    };
     let Some(status) = status_of(&home)? else {
         let last = std::fs::read_to_string(home.state_json()).ok();
         if global.output == Format::Json {

@@ -16,6 +16,9 @@ use crate::record::notify;
 /// How many attempts of an instance are told.
 const ATTEMPTS_SHOWN: u32 = 5;
 
+/// How many runs of a deleted object are told.
+const RUNS_SHOWN: usize = 5;
+
 /// How many events are told.
 const EVENTS_SHOWN: usize = 10;
 
@@ -36,7 +39,13 @@ pub struct Args {
 /// When an object does not exist or the home cannot be read.
 pub fn run(global: &Global, args: &Args) -> Outcome {
     let (home, facts) = facts::read(global)?;
-    let objects = facts.named(&args.objects)?;
+    let objects = match facts.named(&args.objects) {
+        Err(error) if error.code == exit::NOT_FOUND && args.at.is_none() => {
+            let object = facts.remembered(&args.objects).ok_or(error)?;
+            return super::print(&remains(global, &facts, &object)).map(|()| exit::OK);
+        }
+        named => named?,
+    };
     if let Some(at) = &args.at {
         let texts: Vec<String> =
             objects.iter().map(|object| timetable::at(&facts, object, at)).collect::<Result<_, _>>()?;
@@ -52,6 +61,21 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
     let texts: Vec<String> = objects.iter().map(|object| story(&home, &facts, &mut folders, object)).collect();
     super::print(&texts.join("\n"))?;
     Ok(exit::OK)
+}
+
+/// What is left to tell of an object that was deleted.
+fn remains(global: &Global, facts: &Facts, object: &ObjectRef) -> String {
+    let rows = facts.past.newest(object, RUNS_SHOWN);
+    if matches!(global.output, Format::Json | Format::Yaml) {
+        return super::apply::value_text(global, &serde_json::json!({ "items": [facts.to_json(object)] }));
+    }
+    let mut text = format!(
+        "{object}  deleted\nWhy:  it is in no generation of the desired state any more; its runs are remembered\n\
+         Do:   setpoint runs {object}   |   setpoint undo {object}\n\nRuns:\n"
+    );
+    // Writing into a String cannot fail.
+    rows.iter().for_each(|row| _ = writeln!(text, "  {}", timetable::run_line(row)));
+    text
 }
 
 fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: &ObjectRef) -> String {
@@ -122,7 +146,8 @@ fn why(home: &Home, facts: &Facts, object: &ObjectRef, decision: Option<&Decisio
     }
     let Some(decision) = decision else { return facts.reason(object, None) };
     let mut text = decision.because.to_string();
-    if let Some(next) = facts.next(decision) {
+    let is_said = matches!(decision.because, Reason::Scheduled { .. } | Reason::NotYet { .. });
+    if let Some(next) = facts.next(decision).filter(|_| !is_said) {
         _ = write!(text, "; next at {next}");
     }
     let is_trouble =

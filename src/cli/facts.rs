@@ -201,6 +201,28 @@ impl Facts {
         resolve::resolve(&known, words).map_err(|error| Failure::new(exit::NOT_FOUND, error.to_string()))
     }
 
+    /// The object that these words meant before it was deleted, if anything of it is remembered.
+    #[must_use]
+    pub fn remembered(&self, words: &[String]) -> Option<ObjectRef> {
+        let kind =
+            |word: &str| crate::kind::find_spoken(word).map_or_else(|| word.to_owned(), |def| def.lower.to_owned());
+        let found = match words {
+            [word] if !word.contains('/') => {
+                let known: BTreeSet<ObjectRef> =
+                    self.past.objects().chain(self.observed.ledger.books.keys()).cloned().collect();
+                let mut same = known.into_iter().filter(|object| object.name() == word);
+                same.next().filter(|_| same.next().is_none())?
+            }
+            words => {
+                let text = words.join("/");
+                let (before, name) = text.split_once('/')?;
+                ObjectRef::new(&kind(before), name).ok()?
+            }
+        };
+        let is_gone = !self.stored.objects.contains_key(&found);
+        (is_gone && !self.past.newest(&found, 1).is_empty()).then_some(found)
+    }
+
     /// The decisions about an object.
     pub fn decisions<'a>(&'a self, object: &'a ObjectRef) -> impl Iterator<Item = &'a Decision> + 'a {
         let start = self.plan.decisions.partition_point(|decision| decision.id.object < *object);
@@ -320,7 +342,7 @@ impl Facts {
         let StoredObject { api_version, kind, metadata, spec, overrides: _ } = stored.as_ref();
         let metadata = json!({
             "name": metadata.name, "uid": metadata.uid, "labels": metadata.labels, "annotations": metadata.annotations,
-            "set": metadata.set, "source": metadata.source, "layer": metadata.layer, "generation": metadata.generation,
+            "set": metadata.set, "source": metadata.source, "layer": timetable::layer(self, object), "generation": metadata.generation,
         });
         json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec, "status": status })
     }

@@ -212,10 +212,16 @@ fn instances(home: &Home, facts: &Facts, args: &Args) -> Result<Vec<InstanceId>,
         }
     }
     let words: Vec<String> = words.into_iter().cloned().collect();
-    for object in if words.is_empty() { Vec::new() } else { facts.named(&words)? } {
-        match facts.rule(&object) {
-            Some(_) => ids.extend(newest(home, facts, args, &object)?),
-            None => {
+    let named = || match facts.named(&words) {
+        Err(error) if error.code == exit::NOT_FOUND => Ok(vec![facts.remembered(&words).ok_or(error)?]),
+        named => named,
+    };
+    for object in if words.is_empty() { Vec::new() } else { named()? } {
+        match facts.rule(&object).is_some() || !facts.stored.objects.contains_key(&object) {
+            true if !facts.past.newest(&object, 1).is_empty() || facts.rule(&object).is_some() => {
+                ids.extend(newest(home, facts, args, &object)?)
+            }
+            true | false => {
                 let decided = facts.plan.decisions.iter().map(|decision| &decision.id);
                 ids.extend(decided.chain(facts.backoff.0.keys()).filter(|id| id.object == object).cloned());
             }

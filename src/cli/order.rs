@@ -36,7 +36,14 @@ pub fn ask(home: &Home, method: &str, mut params: Value) -> Result<InstanceId, F
     if let Some(fields) = params.as_object_mut() {
         fields.insert("by".to_owned(), crate::desired::principal().into());
     }
-    let Some(answer) = controller::ask(home, method, &params)? else {
+    let of = params.get("object").or_else(|| params.get("run")).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let answer = controller::ask(home, method, &params).map_err(|failure| {
+        // It may have heard the question and answer too late.
+        let help =
+            format!("\n  help: it may have been done all the same; look before you ask again: setpoint runs {of}");
+        Failure::new(failure.code, format!("{}{}", failure.text, help.trim_end()))
+    })?;
+    let Some(answer) = answer else {
         let text = "no controller runs, and only a controller starts and ends runs\n  help: setpoint controller start";
         return Err(Failure::new(exit::NO_CONTROLLER, text));
     };

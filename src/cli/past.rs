@@ -82,6 +82,11 @@ impl Past {
         }
     }
 
+    /// The objects that have a run which is over, those that were deleted included.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.last.keys()
+    }
+
     /// The last run of an object that is over.
     #[must_use]
     pub fn last(&self, object: &ObjectRef) -> Option<&RunRow> {

@@ -16,7 +16,7 @@ use super::timetable::{run_json, span_words, tick_line, why};
 use super::{Failure, Format, Global, Outcome, exit, order, past};
 use crate::controller::report::rfc3339;
 use crate::engine::run::{Outcome as How, TickState};
-use crate::engine::{InstanceId, ObjectRef, Timestamp};
+use crate::engine::{Cause, InstanceId, ObjectRef, State, Timestamp};
 use crate::observe::clock;
 use crate::store::{RunFilter, RunRow, TickFilter, TickRow};
 
@@ -119,15 +119,8 @@ fn since(text: &str) -> Result<Timestamp, Failure> {
 
 /// The object that is meant; one that was deleted, too, as long as its runs are remembered.
 fn object(facts: &Facts, words: &[String]) -> Result<ObjectRef, Failure> {
-    let gone = words.join("/").parse::<ObjectRef>().ok().and_then(|object| {
-        let kind = crate::kind::find_spoken(object.kind()).map_or(object.kind(), |def| def.lower);
-        ObjectRef::new(kind, object.name()).ok()
-    });
     let found = match one(facts, words) {
-        Err(error) if error.code == exit::NOT_FOUND => match gone {
-            Some(object) if !facts.past.newest(&object, 1).is_empty() => object,
-            Some(_) | None => return Err(error),
-        },
+        Err(error) if error.code == exit::NOT_FOUND => facts.remembered(words).ok_or(error)?,
         other => other?,
     };
     if found.kind() == "service" {
@@ -139,18 +132,47 @@ fn object(facts: &Facts, words: &[String]) -> Result<ObjectRef, Failure> {
 
 /// Fills in what only the process table and the records say of a run that is not over.
 fn enliven(facts: &Facts, row: &mut RunRow) {
-    if row.end.is_some() {
-        return;
-    }
     let id = InstanceId { object: row.object.clone(), cause: row.cause.clone() };
-    if let Some(last) = facts.backoff.0.get(&id) {
+    if let (Some(last), None) = (facts.backoff.0.get(&id), &row.end) {
         row.attempts = last.number;
         row.started = row.started.or(Some(last.started_wall));
+    }
+    // A workflow has no process of its own: it began with the first of its steps.
+    if row.started.is_none() && row.attempts == 0 {
+        let is_step =
+            |other: &&InstanceId| other.object == id.object && other.cause.parent().as_ref() == Some(&id.cause);
+        let at_work = facts.backoff.0.iter().filter(|(other, _)| is_step(other)).map(|(_, last)| last.started_wall);
+        let over = facts.past.steps(&id.object, &id.cause).into_iter().filter_map(|step| step.started);
+        row.started = over.chain(at_work).min();
+    }
+}
+
+/// What holds an open run, or a step of it, until a person does something: the step, if it is one, and why.
+fn held(facts: &Facts, row: &RunRow) -> Option<String> {
+    let is_it = |cause: &Cause| *cause == row.cause || cause.parent().as_ref() == Some(&row.cause);
+    let mut decisions = facts.decisions(&row.object).filter(|decision| row.end.is_none() && is_it(&decision.id.cause));
+    let held = decisions.find(|decision| matches!(decision.state(), State::Held | State::NeedsConsent))?;
+    let cause = held.id.cause.to_string();
+    Some(match cause.split_once('.').filter(|_| held.id.cause != row.cause) {
+        Some((_, step)) => format!("step {step}: {}", held.because),
+        None => held.because.to_string(),
+    })
+}
+
+/// The outcome of a run, `held` while a person has to do something, or `open`.
+fn outcome<'a>(facts: &Facts, row: &'a RunRow) -> &'a str {
+    match &row.end {
+        Some(end) => &end.outcome,
+        None if held(facts, row).is_some() => "held",
+        None => "open",
     }
 }
 
 /// Why a run is as it is; of one that is not over, what is decided about it.
 fn reason(facts: &Facts, row: &RunRow) -> String {
+    if let Some(why) = held(facts, row) {
+        return why;
+    }
     let decision = facts.decisions(&row.object).find(|decision| decision.id.cause == row.cause);
     match (&row.end, decision) {
         (None, Some(decision)) => decision.because.to_string(),
@@ -176,7 +198,7 @@ fn show(global: &Global, facts: &Facts, rows: &[RunRow]) -> String {
                 let took = past::took(row).map_or_else(|| "-".to_owned(), span_words);
                 let mut cells = vec![
                     format!("{}/{}", row.object, row.cause),
-                    row.end.as_ref().map_or("open", |end| &end.outcome).to_owned(),
+                    outcome(facts, row).to_owned(),
                     row.started.map_or_else(|| "-".to_owned(), super::local),
                     took,
                     row.attempts.to_string(),
@@ -248,7 +270,7 @@ fn whole(global: &Global, facts: &Facts, id: &InstanceId) -> String {
     }
     let mut text = String::new();
     // Writing into a String cannot fail.
-    _ = writeln!(text, "{id}  {}", row.end.as_ref().map_or("open", |end| &end.outcome));
+    _ = writeln!(text, "{id}  {}", outcome(facts, &row));
     _ = writeln!(text, "Why:       {}", reason(facts, &row));
     _ = writeln!(text, "Made:      {}", super::local(row.created));
     _ = writeln!(text, "Started:   {}", row.started.map_or_else(|| "-".to_owned(), super::local));
@@ -276,6 +298,11 @@ fn whole(global: &Global, facts: &Facts, id: &InstanceId) -> String {
         let outcome = step.end.as_ref().map_or("open", |end| &end.outcome);
         let took = past::took(step).map_or_else(|| "-".to_owned(), span_words);
         _ = writeln!(text, "  step {name:<16} {outcome:<9} {took:<6} {}", why(step));
+    }
+    for other in facts.decisions(&id.object).filter(|other| other.id.cause.parent().as_ref() == Some(&id.cause)) {
+        let name = other.id.cause.to_string();
+        let name = name.split_once('.').map_or(name.as_str(), |(_, step)| step);
+        _ = writeln!(text, "  step {name:<16} {}  {}", other.state(), other.because);
     }
     if let Some(result) = row.end.as_ref().and_then(|end| end.result.as_deref()) {
         let shown: String = result.chars().take(RESULT_SHOWN).collect();

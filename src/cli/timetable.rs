@@ -181,11 +181,13 @@ pub fn note(facts: &Facts, object: &ObjectRef, state: State) -> Option<String> {
     }
 }
 
-/// The layer that an object stands in.
+/// The layer that an object stands in: `user` from the folder of the home, `system` from any other folder that a
+/// controller follows; none for what was applied by hand.
 #[must_use]
-pub fn layer(facts: &Facts, object: &ObjectRef) -> String {
-    let stored = facts.stored.objects.get(object);
-    stored.and_then(|stored| stored.metadata.layer.clone()).unwrap_or_else(|| "system".to_owned())
+pub fn layer<'a>(facts: &'a Facts, object: &ObjectRef) -> Option<&'a str> {
+    let stored = facts.stored.objects.get(object)?;
+    let is_followed = crate::desired::change::is_live(&facts.stored, stored);
+    stored.metadata.layer.as_deref().or(is_followed.then_some("system"))
 }
 
 /// The table of objects of one kind that has runs; nothing for other objects, or a mixture.
@@ -218,7 +220,7 @@ pub fn table(facts: &Facts, objects: &[ObjectRef]) -> Option<String> {
         } else {
             cells.extend([last_words(last), took]);
         }
-        cells.extend([layer(facts, object), state]);
+        cells.extend([layer(facts, object).unwrap_or("-").to_owned(), state]);
         table.add_row(cells);
     }
     Some(trimmed(&table))

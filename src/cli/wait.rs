@@ -121,8 +121,15 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
         if all.contains(&Progress::Hopeless) && !all.contains(&Progress::Coming) {
             teller.clear();
             let (first, names) = left(Progress::Hopeless);
-            super::complain(&format!("error: it will not come by itself: {names}\n  help: setpoint describe {first}"));
-            return Ok(exit::FAILED);
+            let held = objects.iter().find(|object| is_held(&facts, object));
+            let Some(held) = held else {
+                let text = format!("error: it will not come by itself: {names}\n  help: setpoint describe {first}");
+                super::complain(&text);
+                return Ok(exit::FAILED);
+            };
+            let why = facts.state(held).1.map_or_else(String::new, |decision| format!(": {}", decision.because));
+            super::complain(&format!("error: {held} is held{why}\n  help: setpoint describe {held}"));
+            return Ok(exit::CONSENT);
         }
         if begin.elapsed() >= patience {
             let (first, names) = left(Progress::Coming);
@@ -136,6 +143,11 @@ pub fn until(global: &Global, home: &Home, objects: &[ObjectRef], goal: Goal, pa
         // A look at thousands of processes must not compete with what it waits for.
         std::thread::sleep(look.elapsed().saturating_mul(5).clamp(LOOK, LOOK_MAX));
     }
+}
+
+/// True when a person has to agree, or to thaw, before anything of it goes on.
+fn is_held(facts: &Facts, object: &ObjectRef) -> bool {
+    matches!(facts.state(object).0, State::Held | State::NeedsConsent)
 }
 
 /// Says which runs have not ended well; 1 then.

@@ -65,8 +65,8 @@ fn write(text: &mut String, change: &Change, width: usize, is_colored: bool) {
     let object = change.object.as_str();
     let _ = match change.action {
         Action::Leftover => writeln!(text, "{sign} {object:width$} left over: {} (remove with --prune)", change.reason),
-        Action::Add => writeln!(text, "{sign} {object:width$} {:13} ({})", "start", change.reason),
-        Action::Remove => writeln!(text, "{sign} {object:width$} {:13} ({})", "stop", change.reason),
+        Action::Add => writeln!(text, "{sign} {object:width$} {:13} ({})", begins(change).0, change.reason),
+        Action::Remove => writeln!(text, "{sign} {object:width$} {:13} ({})", begins(change).1, change.reason),
         Action::Change | Action::Unchanged => {
             let effect = change.fields.iter().fold(Effect::None, |effect, field| greater(effect, field.effect));
             writeln!(text, "{sign} {object:width$} {:13} ({})", effect_words(effect), change.reason)
@@ -78,6 +78,14 @@ fn write(text: &mut String, change: &Change, width: usize, is_colored: bool) {
     }
     if change.fields.len() > FIELDS_MAX {
         let _ = writeln!(text, "    and {} more fields", change.fields.len() - FIELDS_MAX);
+    }
+}
+
+/// What an object of this kind does when it comes, and when it goes: most start nothing by themselves.
+fn begins(change: &Change) -> (&'static str, &'static str) {
+    match change.object.kind() {
+        "service" | "job" => ("start", "stop"),
+        _ => ("add", "remove"),
     }
 }
 

@@ -217,6 +217,8 @@ impl Decision {
             Reason::Due => State::Starting,
             Reason::AtWork | Reason::Steps { .. } => State::Running,
             Reason::Scheduled { .. } | Reason::AtBoot | Reason::Registered | Reason::ClockStepped => State::Scheduled,
+            // What came due is held until somebody agrees, and so is what comes next.
+            Reason::Settled { state: TickState::Held, .. } => State::NeedsConsent,
             Reason::Settled { .. } | Reason::Writing => State::Scheduled,
             Reason::NeverAgain | Reason::Spent => State::Done,
             Reason::Disabled => State::Paused,

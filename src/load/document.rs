@@ -9,10 +9,12 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Manifest;
 use super::check::{self, Subject};
 use super::foreign;
-use super::problem::{Findings, Source, plain, quote};
+use super::problem::{Findings, Problem, Source, plain, quote};
 use super::tree::{Entry, Node, Tree};
 use crate::engine::name::{ObjectRef, is_name};
 use crate::kind::{self, API_VERSION, KINDS, KINDS_LATER, KindDef, METADATA_IGNORED};
@@ -81,7 +83,30 @@ fn object(around: &Surroundings<'_>, tree: &Tree, findings: &mut Findings) -> Op
     let source = Arc::clone(around.path);
     let is_whole = findings.count() == before;
     let links = parsed.references.into_iter().map(|reference| check::link(&subject, reference)).collect();
-    is_whole.then_some(Manifest { id, kind: def, spec: parsed.spec, labels, annotations, place, source, links })
+    let schedules = schedules(&subject, &parsed.spec);
+    is_whole.then_some(Manifest {
+        id,
+        kind: def,
+        spec: parsed.spec,
+        labels,
+        annotations,
+        place,
+        source,
+        links,
+        schedules,
+    })
+}
+
+/// Where the schedules of a spec stand.
+fn schedules(subject: &Subject<'_>, spec: &Value) -> Arc<[Problem]> {
+    let at = |path: &[String]| check::at_value(subject, path, String::new(), String::new(), String::new());
+    match spec.get("schedule") {
+        Some(Value::Array(list)) => {
+            (0..list.len()).map(|index| at(&["schedule".to_owned(), index.to_string()])).collect()
+        }
+        Some(_) => Arc::from([at(&["schedule".to_owned()])]),
+        None => Arc::from([]),
+    }
 }
 
 impl Surroundings<'_> {

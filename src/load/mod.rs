@@ -63,6 +63,8 @@ pub struct Manifest {
     pub source: Arc<Path>,
     /// Other objects it names.
     pub links: Arc<[Link]>,
+    /// Where each of its schedules stands, in order, as problems that lack their words.
+    pub schedules: Arc<[Problem]>,
 }
 
 /// Something outside of it that a manifest names, and where.

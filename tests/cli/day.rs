@@ -48,17 +48,17 @@ fn a_first_day_before_anything_runs() {
           2 objects in 2 files are valid.
         = 0
         $ setpoint diff -f sample
-          + cronjob/disk         start         (new)
+          + cronjob/disk         add           (new)
           + service/hello        start         (new)
           Plan PLAN: 2 add, 0 change, 0 remove, 0 left over.   Apply it: setpoint apply -f sample --expect PLAN
         = 1
         $ setpoint apply -f sample --dry-run
-          + cronjob/disk         start         (new)
+          + cronjob/disk         add           (new)
           + service/hello        start         (new)
         ! Nothing was changed: --dry-run.
         = 0
         $ setpoint apply -f sample --no-start
-          + cronjob/disk         start         (new)
+          + cronjob/disk         add           (new)
           + service/hello        start         (new)
         ! Applied PLAN: 2 add, 0 change, 0 remove, 0 left over; generation 1.   Next: setpoint get
         ! no controller runs, so nothing is done about it yet; start one: setpoint controller start
@@ -318,6 +318,7 @@ fn history_and_undo_go_back_and_forth() {
         = 0
         $ setpoint get web -o name
           service/web
+        ! no controller runs, so nothing is started or stopped: setpoint controller start
         = 0
     "#]]
     .assert_eq(&transcript(&world, &lines));

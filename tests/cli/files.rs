@@ -108,12 +108,12 @@ fn what_others_name_is_not_deleted_or_pruned_and_they_are_named() {
     ];
     expect![[r#"
         $ setpoint apply -f manifests --no-start -q >&2
-        ! + capability/greet     start         (new)
-        ! + quiethours/night     start         (new)
-        ! + workflow/ship        start         (new)
+        ! + capability/greet     add           (new)
+        ! + quiethours/night     add           (new)
+        ! + workflow/ship        add           (new)
         = 0
         $ setpoint apply -f users --no-start -q >&2
-        ! + cronjob/nightly      start         (new)
+        ! + cronjob/nightly      add           (new)
         ! + job/first            start         (new)
         = 0
         $ setpoint delete quiethours night
@@ -176,7 +176,7 @@ fn a_pause_is_not_what_switches_off_a_job_and_resume_says_what_is() {
     ];
     expect![[r#"
         $ setpoint apply -f manifests --no-start -q >&2
-        ! + cronjob/off          start         (new)
+        ! + cronjob/off          add           (new)
         = 0
         $ setpoint resume off
         ! Nothing was paused.

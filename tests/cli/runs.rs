@@ -55,7 +55,7 @@ fn world() -> World {
 }
 
 /// What was typed and said, without what differs from run to run.
-fn told(world: &World, lines: &[&str]) -> String {
+pub fn told(world: &World, lines: &[&str]) -> String {
     static DIFFERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         let pairs = [
             (r"run-\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN"),
@@ -262,7 +262,7 @@ fn runs_are_listed_read_ended_and_tried_again() {
         = 0
         $ setpoint get bad
          NAME LAST TOOK LAYER STATE
-         bad failed AGE ago AGE system Ready: the last run failed: exit 3; setpoint logs capability/bad
+         bad failed AGE ago AGE - Ready: the last run failed: exit 3; setpoint logs capability/bad
         = 0
         $ setpoint wait --for done bad
         ! capability/bad Ready after AGE
@@ -281,7 +281,7 @@ fn runs_are_listed_read_ended_and_tried_again() {
         = 0
         $ until setpoint get long -q | grep -q Running; do :; done; setpoint get long
          NAME LAST TOOK LAYER STATE
-         long - - system Running
+         long - - - Running
         = 0
         $ setpoint retry $(setpoint runs long -o name) | wc -l
          0
@@ -393,7 +393,7 @@ fn without_a_controller_everything_is_shown_and_nothing_is_run() {
         = 0
         $ setpoint get cronjobs -q
          NAME SCHEDULE LAST TOOK NEXT RUN JITTER LAYER STATE
-         yearly 0 3 29 2 * - - WHEN +90s system Scheduled
+         yearly 0 3 29 2 * - - WHEN +90s - Scheduled
         = 0
         $ setpoint describe yearly | head -n 3; setpoint describe yearly | sed -n '/^Schedule/,$p'
          cronjob/yearly Scheduled

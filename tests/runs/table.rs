@@ -924,7 +924,7 @@ fn a_due_time_that_nobody_agreed_to_is_held() {
     check(
         Table::at("10:00").cron(RunRule { risk: Risk::High, ..cron(times("0 * * * *")) }).settled("09:00"),
         expect![[r#"
-            note [Held 10:00:00 x1] up to 10:00:00 cronjob/a/schedule: Held: it needs consent (risk: high), and this version cannot ask for it yet [Scheduled]
+            note [Held 10:00:00 x1] up to 10:00:00 cronjob/a/schedule: Held: it needs consent (risk: high), and this version cannot ask for it yet [NeedsConsent]
         "#]],
     );
 }

@@ -190,8 +190,29 @@ fn of_macro(word: Piece<'_>) -> Result<Expr, ExprError> {
         lower if MACROS.iter().any(|(name, _)| *name == lower) => {
             word.error("schedule", "has capital letters", format!("write {lower}"))
         }
-        _ => word.error("schedule", "is no schedule", known),
+        lower => {
+            let all = MACROS.iter().map(|(name, _)| *name).chain(["@reboot"]);
+            match all.filter(|name| is_slip(lower, name)).min_by_key(|name| name.len().abs_diff(lower.len())) {
+                Some(name) => word.error("schedule", "is no schedule", format!("did you mean {name}? Else {known}")),
+                None => word.error("schedule", "is no schedule", known),
+            }
+        }
     })
+}
+
+/// True when one letter is missing, too much, another, or changed places with the next one.
+fn is_slip(text: &str, meant: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (text.chars().collect(), meant.chars().collect());
+    let head = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let rest = |letters: &[char], skip: usize| letters.iter().skip(head + skip).copied().collect::<Vec<char>>();
+    let turned = |letters: Vec<char>| match letters.as_slice() {
+        [first, second, rest @ ..] => [&[*second, *first], rest].concat(),
+        short => short.to_vec(),
+    };
+    rest(&a, 0) == rest(&b, 1)
+        || rest(&a, 1) == rest(&b, 0)
+        || rest(&a, 1) == rest(&b, 1)
+        || turned(rest(&a, 0)) == rest(&b, 0)
 }
 
 /// The words for a text of too many or too few fields.

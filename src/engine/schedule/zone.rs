@@ -151,9 +151,12 @@ impl Zone {
         moment(shown - offset)
     }
 
-    /// A moment as its clocks show it, with the offset, to the second: `2026-11-21T03:00:00+01:00`.
+    /// A moment as its clocks show it, with the offset, to the second: `2026-11-21T03:00:00+01:00`; in UTC with `Z`.
     #[must_use]
     pub fn rfc3339(&self, at: Timestamp) -> String {
+        if UTC.contains(&&*self.name) {
+            return crate::engine::time::utc(at);
+        }
         format!("{}{}", self.wall(at).strftime("%Y-%m-%dT%H:%M:%S"), OffsetText(self.offset(seconds(at))))
     }
 }
@@ -163,6 +166,9 @@ impl fmt::Debug for Zone {
         write!(f, "Zone({})", self.name)
     }
 }
+
+/// The names of UTC itself; London in winter is another clock, and keeps its offset.
+const UTC: &[&str] = &["Etc/UCT", "Etc/UTC", "Etc/Universal", "Etc/Zulu", "UCT", "UTC", "Universal", "Zulu"];
 
 /// Seconds since 1970, rounded down.
 pub(super) fn seconds(at: Timestamp) -> i64 {
