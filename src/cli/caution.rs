@@ -208,7 +208,7 @@ mod tests {
         for (spec, word, count) in table {
             let said = schedules(&spec, &mut Zones::of(None), ("Europe/Berlin", now));
             assert_eq!(said.len(), count, "{spec}: {said:?}");
-            assert!(said.first().is_none_or(|(text, _)| text.contains(word)), "{spec}: {said:?}");
+            assert!(said.first().is_none_or(|(_, text, _)| text.contains(word)), "{spec}: {said:?}");
         }
     }
 
