@@ -214,6 +214,7 @@ impl Books {
             origin: fire.run.origin.clone(),
             due: fire.run.due,
             created: now.wall,
+            catches_up: fire.run.catches_up,
             forgiven: 0,
             cancel: None,
             params: Arc::new(Json::Object(serde_json::Map::new())),
@@ -221,12 +222,13 @@ impl Books {
             reopened: BTreeMap::new(),
         };
         let tick = fire.tick.as_ref().map(|tick| tick_row(id, &fire.uid, tick, now, true));
-        self.begin(ledger, id, run, tick, fire.cursor.clone(), None);
+        let passed = fire.passed.iter().map(|tick| tick_row(id, &fire.uid, tick, now, false)).collect();
+        self.begin(ledger, id, run, (tick, passed), fire.cursor.clone(), None);
     }
 
     /// Remembers a run that somebody asks for; `asker` hears its name once it is remembered.
     pub fn ask_for(&mut self, ledger: &mut Ledger, id: &InstanceId, run: Run, asker: Asker) {
-        self.begin(ledger, id, run, None, None, Some(asker));
+        self.begin(ledger, id, run, (None, Vec::new()), None, Some(asker));
     }
 
     fn begin(
@@ -234,7 +236,7 @@ impl Books {
         ledger: &mut Ledger,
         id: &InstanceId,
         run: Run,
-        tick: Option<TickRow>,
+        (tick, passed): (Option<TickRow>, Vec<TickRow>),
         cursor: Option<Cursor>,
         asker: Option<Asker>,
     ) {
@@ -242,6 +244,7 @@ impl Books {
         let said = serde_json::json!({ "object": id.object.as_str(), "run": id.cause.to_string() });
         let write = Write::Fire {
             tick,
+            passed,
             run: Box::new(row),
             cursor: cursor.as_ref().map(|cursor| cursor_row(&id.object, cursor)),
         };

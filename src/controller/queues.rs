@@ -328,6 +328,7 @@ pub(super) fn run_of(row: MessageRow, uid: Arc<str>, due: Timestamp) -> Run {
         origin: Origin::Message(Arc::new(message)),
         due,
         created,
+        catches_up: false,
         forgiven,
         cancel: None,
         params: Arc::new(Json::Object(Map::new())),

@@ -39,6 +39,7 @@ impl Core {
         self.is_news |= !news.is_empty();
         for decision in news {
             tell(&decision);
+            self.tell_passed(&decision);
             if let Some(kind) = event_of(&decision).or_else(|| self.event_of_run(&decision)) {
                 self.journal.write(&Event {
                     time: rfc3339(crate::observe::clock::wall()),
@@ -52,6 +53,19 @@ impl Core {
 }
 
 impl Core {
+    /// Due times that a run is for besides its own were missed.
+    fn tell_passed(&mut self, decision: &Decision) {
+        let Some(Action::Fire(fire)) = &decision.action else { return };
+        for tick in fire.passed.iter().filter(|tick| tick.state == TickState::Missed) {
+            self.journal.write(&Event {
+                time: rfc3339(crate::observe::clock::wall()),
+                kind: format!("{}.missed", decision.id.object.kind()),
+                subject: decision.id.to_string(),
+                text: format!("{} due times from {}: {}", tick.count, crate::engine::time::utc(tick.nominal), tick.why),
+            });
+        }
+    }
+
     /// The event a decision about work that ends is worth. Of failures in a row the first is told, and the end of them.
     fn event_of_run(&self, decision: &Decision) -> Option<&'static str> {
         match (&decision.because, &decision.action) {

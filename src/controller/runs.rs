@@ -344,6 +344,7 @@ impl Core {
             origin: Origin::Person(by.into()),
             due: now.wall,
             created: now.wall,
+            catches_up: false,
             forgiven: 0,
             cancel: None,
             params: Arc::new(params),

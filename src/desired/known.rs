@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::change::Proposal;
 use super::generation::Stored;
@@ -14,8 +15,9 @@ use super::registry;
 use crate::engine::ObjectRef;
 use crate::engine::expand::Kind;
 use crate::engine::run::{Part, Settings};
-use crate::engine::schedule::Zone;
+use crate::engine::schedule::{Zone, jitter_offset};
 use crate::load::similar;
+use crate::observe::machine;
 use crate::observe::zones::{self, Zones};
 
 /// From here on two names are alike, 1 being the same.
@@ -132,6 +134,14 @@ impl<'a> Known<'a> {
         };
         let name = said.map_or_else(|| zones::local().name, |name| name.to_string());
         self.zones.borrow_mut().get(&name).ok()
+    }
+
+    /// The share of a jitter that this object has on this machine. None where the machine has no id of its own and the
+    /// settings name no seed: then it follows from the id of the home.
+    #[must_use]
+    pub fn offset(&self, id: &ObjectRef, jitter: Duration) -> Option<Duration> {
+        let said = self.settings().and_then(|settings| settings.jitter_seed).map(|seed| seed.to_string());
+        Some(jitter_offset(&said.or_else(machine::id)?, id.name(), jitter))
     }
 
     fn settings(&self) -> Option<Settings> {

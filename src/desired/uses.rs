@@ -5,18 +5,19 @@
 //! The surprise: parameters are checked by the one that takes them, when it is named and not when it runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::known::Known;
 use crate::engine::ObjectRef;
 use crate::engine::expand::Kind;
 use crate::engine::run::{Arises, Builtin, OnQuiet, Params, Part, Target, TimesRule};
 use crate::engine::schedule::{Quiet, quiet_until};
-use crate::engine::time::Timestamp;
+use crate::engine::time::{Span, Timestamp};
 use crate::kind::shown;
 use crate::load::similar;
 
 /// How long a start has to be possible within.
-const ROOM: std::time::Duration = std::time::Duration::from_secs(400 * 86_400);
+const ROOM: Duration = Duration::from_secs(400 * 86_400);
 /// What can be used.
 const KINDS_USED: &[&str] = &["capability", "workflow"];
 
@@ -128,21 +129,25 @@ pub fn room(known: &Known<'_>, id: &ObjectRef, now: Timestamp) -> Option<Fault> 
     let Arises::Times(rule) = &object.runs()?.arises else { return None };
     let quiets: Vec<Quiet> = rule.quiet.iter().filter_map(|hours| windows(known, hours)).collect();
     let quiets: Vec<&Quiet> = quiets.iter().collect();
-    if quiets.is_empty() || has_room(known, rule, &quiets, now) {
+    // Where its share of the jitter is not known here, it has to be impossible with none of it and with all of it.
+    let shares = known.offset(id, rule.jitter).map_or_else(|| vec![Duration::ZERO, rule.jitter], |share| vec![share]);
+    if quiets.is_empty() || shares.iter().any(|share| has_room(known, rule, &quiets, now, *share)) {
         return None;
     }
+    let share = shares.last().filter(|share| **share >= Duration::from_secs(1));
+    let late = share.map(|share| format!(", {} later by its jitter,", Span(*share))).unwrap_or_default();
     Some(Fault {
-        message: format!("{id} could never start: all its due times of the next 400 days fall into quiet hours"),
+        message: format!("{id} could never start: all its due times of the next 400 days{late} fall into quiet hours"),
         help: "change the schedule or the hours, or write `onQuiet: defer`".to_owned(),
         ..Fault::default()
     })
 }
 
-fn has_room(known: &Known<'_>, rule: &TimesRule, quiets: &[&Quiet], now: Timestamp) -> bool {
+fn has_room(known: &Known<'_>, rule: &TimesRule, quiets: &[&Quiet], now: Timestamp, share: Duration) -> bool {
     match rule.on_quiet {
-        OnQuiet::Skip => known
-            .zone(rule.zone.as_ref())
-            .is_none_or(|zone| rule.schedule.has_room(quiets, now, std::time::Duration::ZERO, &zone)),
+        OnQuiet::Skip => {
+            known.zone(rule.zone.as_ref()).is_none_or(|zone| rule.schedule.has_room(quiets, now, share, &zone))
+        }
         OnQuiet::Defer => quiet_until(quiets, now).is_none_or(|end| now.until(end) <= ROOM),
     }
 }

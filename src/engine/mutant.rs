@@ -86,6 +86,14 @@ pub enum Mutant {
     KeepsOldCursor,
     /// What is made up for after a gap is bounded.
     CatchesUpUnbounded,
+    /// Of due times found together, the latest stands for all.
+    FiresEachOwed,
+    /// What a schedule passes has a row.
+    PassesInSilence,
+    /// What is made up for one after another is neither missed nor skipped for what is at work.
+    SkipsCatchUp,
+    /// What is made up for is not replaced.
+    ReplacesCatchUp,
     /// A schedule moves by one write at a time.
     CursorJumps,
     /// Whoever waits for a due time is woken by then.
@@ -178,6 +186,10 @@ impl Mutant {
         Mutant::FiresBeforeKnown,
         Mutant::KeepsOldCursor,
         Mutant::CatchesUpUnbounded,
+        Mutant::FiresEachOwed,
+        Mutant::PassesInSilence,
+        Mutant::SkipsCatchUp,
+        Mutant::ReplacesCatchUp,
         Mutant::CursorJumps,
         Mutant::ForgetDue,
         Mutant::IgnoreQuiet,

@@ -113,6 +113,14 @@ fn end(row: &Row<'_>) -> rusqlite::Result<Option<EndRow>> {
     Ok(Some(EndRow { outcome, reason: row.get("reason")?, ended, exit, result: row.get("result")? }))
 }
 
+/// A store that no controller of this version has opened yet has no such column.
+fn catches_up(row: &Row<'_>) -> rusqlite::Result<bool> {
+    match row.get("catches_up") {
+        Err(Error::InvalidColumnName(_)) => Ok(false),
+        found => found,
+    }
+}
+
 pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     Ok(RunRow {
         object: name(row, "object")?,
@@ -122,6 +130,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         origin: origin(row)?,
         due: moment(row, "due_ms")?,
         created: moment(row, "created_ms")?,
+        catches_up: catches_up(row)?,
         started: moment_or_none(row, "started_ms")?,
         attempts: row.get("attempts")?,
         base_attempts: row.get("base_attempts")?,

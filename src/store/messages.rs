@@ -84,6 +84,7 @@ pub(super) fn claim(store: &Sqlite, claim: &Claim) -> rusqlite::Result<Reply> {
             origin: OriginRow::Message,
             due: claim.now,
             created: message.enqueued,
+            catches_up: false,
             started: None,
             attempts: message.base_attempts,
             base_attempts: message.base_attempts,

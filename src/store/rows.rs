@@ -26,6 +26,8 @@ pub struct RunRow {
     pub due: Timestamp,
     /// When the row was made.
     pub created: Timestamp,
+    /// It is one of several due times that are made up for one after another.
+    pub catches_up: bool,
     /// When its first attempt began, since it was made or reopened.
     pub started: Option<Timestamp>,
     /// The number of its last attempt.

@@ -196,6 +196,9 @@ create table queues (
     bytes integer not null check (bytes >= 0)
 ) strict;
 ",
+    "
+alter table runs add column catches_up integer not null default 0 check (catches_up in (0, 1));
+",
 ];
 
 /// The newest schema this binary knows.

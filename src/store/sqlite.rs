@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -22,6 +23,8 @@ use crate::engine::{Cause, ObjectRef, Timestamp};
 
 /// The word of an end that stands when a run is tried again.
 pub(super) const OK: &str = "ok";
+/// So many rows that a gap may begin with are stepped over at most; each is a step back of the clock.
+const SETTLED_MAX: usize = 100;
 
 /// The one connection that writes.
 #[derive(Debug)]
@@ -119,7 +122,12 @@ impl Sqlite {
                 self.cursor(cursor.as_ref())?;
                 if is_new { Reply::Done } else { Reply::Already(None) }
             }
-            Write::Fire { tick, run, cursor } => self.fire(tick.as_ref(), &run, cursor.as_ref())?,
+            Write::Fire { tick, passed, run, cursor } => {
+                for tick in &passed {
+                    self.tick(tick)?;
+                }
+                self.fire(tick.as_ref(), &run, cursor.as_ref())?
+            }
             Write::Attempt(attempt) => self.attempt(&attempt)?,
             Write::Finish(finish) => self.finish(*finish)?,
             Write::Cancel { object, cause, by } => {
@@ -215,8 +223,33 @@ impl Sqlite {
         Ok(Reply::Done)
     }
 
-    /// True when this is what is decided about the due time now.
+    /// True when this is what is decided about the due time now. A gap that begins where a due time was settled already,
+    /// because the clock was set back since, begins right after that.
     fn tick(&self, tick: &TickRow) -> rusqlite::Result<bool> {
+        let mut tick = tick.clone();
+        for _ in 0..SETTLED_MAX {
+            if self.row(&tick)? {
+                return Ok(true);
+            }
+            let (Some(to), Some((end, count))) = (tick.to, self.settled(&tick)?) else { return Ok(false) };
+            if end >= to {
+                return Ok(false);
+            }
+            tick.nominal = end.after(Duration::from_millis(1));
+            tick.count = tick.count.saturating_sub(count).max(1);
+        }
+        Ok(false)
+    }
+
+    /// How far the row goes that begins where this one would, and how many due times that settles.
+    fn settled(&self, tick: &TickRow) -> rusqlite::Result<Option<(Timestamp, u64)>> {
+        let mut statement = self.connection.prepare_cached(statements::TICK)?;
+        let found =
+            statement.query_row(params![tick.object.as_str(), millis(tick.nominal)], columns::tick).optional()?;
+        Ok(found.map(|tick| (tick.to.unwrap_or(tick.nominal), tick.count)))
+    }
+
+    fn row(&self, tick: &TickRow) -> rusqlite::Result<bool> {
         let changed = self.execute(
             statements::UPSERT_TICK,
             params![
@@ -278,6 +311,7 @@ impl Sqlite {
                 code,
                 signal,
                 nanos(run.generation),
+                run.catches_up,
             ],
         )?;
         Ok(changed > 0)

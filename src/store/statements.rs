@@ -7,8 +7,8 @@
 pub(super) const INSERT_RUN: &str = "
 insert into runs (object, cause, uid, parent, origin, asked_by, nominal_ms, due_ms, created_ms, started_ms, ended_ms,
     state, outcome, reason, attempts, base_attempts, cancelled_by, reopened_by, params, result, exit_code, exit_signal,
-    generation)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)
+    generation, catches_up)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
 on conflict (object, cause) do nothing";
 
 pub(super) const FINISH_RUN: &str = "
@@ -57,6 +57,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 on conflict (object, nominal_ms) do update set uid = excluded.uid, to_ms = excluded.to_ms, count = excluded.count,
     state = excluded.state, reason = excluded.reason, at_ms = excluded.at_ms, cause = excluded.cause
 where ticks.state in ('Deferred', 'Held')";
+
+pub(super) const TICK: &str = "select * from ticks where object = $1 and nominal_ms = $2";
 
 pub(super) const UPSERT_CURSOR: &str = "
 insert into cursors (object, uid, key, since_ms, at_ms, set_wall_ns, set_boot_ns, boot_id)

@@ -35,6 +35,8 @@ pub enum Write {
     Fire {
         /// The due time it answers.
         tick: Option<TickRow>,
+        /// Due times before it that have no run.
+        passed: Vec<TickRow>,
         /// The run; it is open.
         run: Box<RunRow>,
         /// Where the schedule is now.

@@ -224,6 +224,24 @@ fn quiet_hours_exist_and_leave_room() {
           = help: change the schedule or the hours, or write `onQuiet: defer`
     "#]],
     );
+    // With this seed it starts 108 s later: just after the hours began, and just after they ended.
+    let settings = "---\nkind: Settings\nname: main\njitterSeed: machine-1\n";
+    let late = |time: &str| {
+        format!("kind: CronJob\nname: backup\nschedule: {time} * * *\nrun: date\nquiet: [night]\njitter: 300s\n")
+    };
+    check(
+        &format!("{}{night}{settings}", late("59 21")),
+        expect![[r#"
+        error: cronjob/backup could never start: all its due times of the next 400 days, 108s later by its jitter, fall into quiet hours
+         --> <stdin>:5:9
+          |
+        5 | quiet: [night]
+          |         ^^^^^
+          |
+          = help: change the schedule or the hours, or write `onQuiet: defer`
+    "#]],
+    );
+    check(&format!("{}{night}{settings}", late("59 6")), expect![[""]]);
     let deferred = "kind: CronJob\nname: a\nschedule: 0 3 * * *\nrun: date\nquiet: [night]\nonQuiet: defer\n";
     check(&format!("{deferred}{night}"), expect![[""]]);
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use setpoint::engine::backoff::End;
 use setpoint::engine::desired::Spec;
 use setpoint::engine::expand::Until;
-use setpoint::engine::plan::{Finish, Fire, Note, Spawn};
+use setpoint::engine::plan::{Finish, Fire, Note, Spawn, Tick};
 use setpoint::engine::run::{
-    Arises, Capability, Flow, FlowStep, Origin, Outcome, Overlap, Part, Retry, Risk, RunRule, TickState, Work, order,
+    Arises, Capability, Flow, FlowStep, Missed, Origin, Outcome, Overlap, Part, Retry, Risk, RunRule, TickState,
+    TimesRule, Work, order,
 };
-use setpoint::engine::{BootTime, Cause, InstanceId, Object, ObjectRef};
+use setpoint::engine::{BootTime, Cause, InstanceId, Object, ObjectRef, Timestamp};
 
 use super::store::{Row, cut};
 use super::truth::Rule;
@@ -18,6 +20,68 @@ use super::world::World;
 const LATE: Duration = Duration::from_secs(60);
 /// So many due times are made up for at most.
 const CATCH_UP_MAX: usize = 100;
+
+/// So many due times of one look are counted.
+const COUNTED_MAX: usize = 20_000;
+
+/// What has to become of due times that are found together.
+struct Backlog {
+    missed: Missed,
+    within: Duration,
+    /// It is left of an earlier look.
+    is_rest: bool,
+    /// Each with how late it is.
+    owed: Vec<(Timestamp, Duration)>,
+    /// So many wait to be made up for.
+    waiting: usize,
+}
+
+impl Backlog {
+    /// True when the rule gives a run to the one at this place.
+    fn is_had(&self, place: usize) -> bool {
+        let Some((_, late)) = self.owed.get(place) else { return false };
+        let after = self.owed.len() - place - 1;
+        match self.missed {
+            Missed::Once => after == 0 && *late <= self.within,
+            Missed::Skip => after == 0 && *late <= LATE,
+            Missed::All if !self.is_turn(place) => true,
+            Missed::All => *late <= self.within && after + self.waiting < CATCH_UP_MAX,
+        }
+    }
+
+    /// True when it is one of several, or late, and so waits for its turn.
+    fn is_turn(&self, place: usize) -> bool {
+        let is_late = self.owed.get(place).is_some_and(|(_, late)| *late > LATE);
+        self.missed == Missed::All && (self.is_rest || self.owed.len() > 1 || is_late)
+    }
+
+    fn place(&self, at: Timestamp) -> Option<usize> {
+        self.owed.iter().position(|(owed, _)| cut(*owed) == cut(at))
+    }
+
+    /// A run: of the oldest that gets one.
+    fn fire_fault(&self, tick: &Tick, fire: &Fire) -> Option<(Rule, String)> {
+        let Some(place) = self.place(tick.nominal) else { return Some((Rule::NotDue, "it is not owed".into())) };
+        if !self.is_had(place) {
+            return Some((Rule::CatchUp, format!("{} of {}, {} wait", place + 1, self.owed.len(), self.waiting)));
+        }
+        if fire.run.catches_up != self.is_turn(place) {
+            return Some((Rule::CatchUp, "in its turn or not".into()));
+        }
+        fire.passed.iter().filter_map(|row| self.row_fault(row, false)).next()
+    }
+
+    /// A row of one, or of a gap, that has no run.
+    fn row_fault(&self, row: &Tick, is_free: bool) -> Option<(Rule, String)> {
+        let place = self.place(row.to.unwrap_or(row.nominal))?;
+        let is_wrong = match row.state {
+            TickState::Missed => self.is_had(place),
+            TickState::Skipped => is_free && self.is_turn(place),
+            TickState::Fired | TickState::Deferred | TickState::Held | TickState::ClockStep => false,
+        };
+        is_wrong.then(|| (Rule::CatchUp, format!("{} of {} is {}", place + 1, self.owed.len(), row.state.word())))
+    }
+}
 
 /// The run an instance belongs to, and the step, if it is of one.
 fn parts(cause: &Cause) -> (Cause, Option<String>) {
@@ -125,6 +189,7 @@ impl World {
         let is_over = |(cause, row): (&Cause, &Row)| row.end.is_some() && cause.parent().as_ref() == Some(root);
         self.records.iter().any(|(id, last)| mine(id) && last.number > forgiven(&id.cause))
             || self.procs.iter().any(|proc| mine(&proc.id))
+            || self.spawns.iter().any(|(_, id, _)| mine(id))
             || self.store.of(object).any(is_over)
     }
 
@@ -144,8 +209,24 @@ impl World {
         if !is_begun && roots.len() >= at_once {
             return Some((Rule::Overlap, format!("beside {roots:?}")));
         }
+        if let Some(older) = self.older(id, root).filter(|_| !is_begun && at_once == 1) {
+            return Some((Rule::Order, format!("before {older}")));
+        }
         let limit = order::settings(&self.desired).and_then(|settings| settings.max_runs).unwrap_or(8) as usize;
         (of_run.len() >= limit).then(|| (Rule::MaxRuns, format!("{} of {limit}", of_run.len())))
+    }
+
+    /// One that is made up for, of an older due time, that has not begun.
+    fn older(&self, id: &InstanceId, root: &Cause) -> Option<&Cause> {
+        let nominal = |row: &Row| match row.origin {
+            Some(Origin::Tick(nominal)) if row.catches_up && row.end.is_none() => Some(nominal),
+            _ => None,
+        };
+        let own = nominal(self.row(&id.object, root)?)?;
+        let mut rows = self.store.of(&id.object);
+        let older = rows
+            .find(|(other, row)| nominal(row).is_some_and(|other| other < own) && !self.is_begun(&id.object, other));
+        older.map(|(cause, _)| cause)
     }
 
     fn step_of<'a>(&'a self, rule: &'a RunRule, name: &str) -> Option<&'a FlowStep> {
@@ -180,7 +261,12 @@ impl World {
             return Some((Rule::Retries, "it ended well before".into()));
         }
         let (count, boots, at) = self.failures.get(id)?;
-        if *count > retry.times {
+        // What was ended on request, whatever for, has not failed; what follows takes its place, as many as had failed.
+        let takes_place = self
+            .records
+            .get(id)
+            .is_some_and(|last| matches!(last.end, End::Ended { asked: true, .. }) && *count <= last.streak.deaths);
+        if *count > retry.times && !takes_place {
             return Some((Rule::Retries, format!("{count} failures, {} retries", retry.times)));
         }
         let until = BootTime::from_nanos(*at).after(retry.wait_after(*count));
@@ -250,11 +336,13 @@ impl World {
         if rules.is_once && runs().any(|(_, row)| row.end.is_none() || row.attempts > 0) {
             return Some((Rule::Once, "it ran".into()));
         }
-        let late = tick.nominal.after(times.offset).after(LATE);
-        let until = now.before(times.offset).before(LATE);
-        let ahead = times.schedule.ticks(tick.nominal, until, cursor.since, &times.zone).take(CATCH_UP_MAX + 1);
-        if late < now && ahead.count() > CATCH_UP_MAX {
-            return Some((Rule::CatchUp, "a hundred are due since".into()));
+        let backlog = self.backlog(id, rules);
+        if let Some(fault) = backlog.fire_fault(tick, fire) {
+            return Some(fault);
+        }
+        // What is made up for waits for its turn.
+        if fire.run.catches_up {
+            return None;
         }
         let open = self.store.of(&id.object).filter(|(_, row)| row.origin.is_some() && row.end.is_none()).count();
         let room = match rule.overlap {
@@ -264,6 +352,25 @@ impl World {
             Overlap::Replace => usize::MAX,
         };
         (open >= room).then(|| (Rule::Overlap, format!("{open} are open")))
+    }
+
+    fn backlog(&self, id: &InstanceId, rules: &TimesRule) -> Backlog {
+        let open = |row: &Row| row.catches_up && row.end.is_none();
+        let waiting = self.store.of(&id.object).filter(|(_, row)| open(row)).count();
+        let (mut owed, mut found) = (Vec::new(), 0);
+        if let (Some(times), Some(cursor)) = (self.times.get(&id.object), self.store.cursors.get(&id.object)) {
+            let late = |at: Timestamp| at.after(times.offset).until(self.at());
+            let until = self.at().before(times.offset);
+            let ticks = times.schedule.ticks(cursor.at, until, cursor.since, &times.zone).take(COUNTED_MAX);
+            owed = ticks.map(|at| (at, late(at))).collect();
+            let looked = owed.iter().filter(|(at, _)| at.after(times.offset) <= cursor.set_wall).count();
+            found = if rules.missed == Missed::All { looked } else { 0 };
+        }
+        // `all` works off one look before the next.
+        if found > 0 {
+            owed.truncate(found);
+        }
+        Backlog { missed: rules.missed, within: rules.missed_within.max(LATE), is_rest: found > 0, owed, waiting }
     }
 
     /// Rows without a run.
@@ -278,6 +385,26 @@ impl World {
         if fault.is_some() {
             self.truth.break_rule(Rule::NotDue, || format!("{id} is settled before it is due"));
         }
+        if let Some((rule, what)) = self.note_fault(id, note) {
+            self.truth.break_rule(rule, || format!("{id}: {what}"));
+        }
+    }
+
+    /// Nothing is called missed that should have had a run, and nothing that is made up for is skipped without need.
+    fn note_fault(&self, id: &InstanceId, note: &Note) -> Option<(Rule, String)> {
+        let (object, rule) = self.rule(&id.object)?;
+        let Arises::Times(rules) = &rule.arises else { return None };
+        let (times, cursor) = (self.times.get(&id.object)?, self.store.cursors.get(&id.object)?);
+        if note.cursor.key != times.key || cursor.key != times.key || cursor.uid != object.uid {
+            return None;
+        }
+        let is_held = self.desired.frozen.is_some() || self.is_paused(object) || !times.quiet.is_empty();
+        let is_risky = rule.risk == Risk::High || self.is_risky(&rule.work);
+        let is_open = |at: Timestamp| self.row(&id.object, &Cause::tick(at)).is_some_and(|row| row.end.is_none());
+        let is_free = !is_held && !is_risky && !rules.is_once && !times.schedule.reboot;
+        let backlog = self.backlog(id, rules);
+        let rows = note.ticks.iter().filter(|tick| tick.state != TickState::ClockStep);
+        rows.filter_map(|tick| backlog.row_fault(tick, is_free && !is_open(tick.nominal))).next()
     }
 
     /// A run, or a step of one, that is over.
@@ -303,6 +430,14 @@ impl World {
             (None, Some(_), _) => true,
             (_, _, _) => finish.outcome == Outcome::Cancelled || !self.done.contains(id),
         };
+        let is_turned_away = finish.outcome == Outcome::Cancelled
+            && self.row(&id.object, &root).is_some_and(|row| {
+                let is_own = self.desired.objects.get(&id.object).is_some_and(|object| object.uid == row.uid);
+                row.catches_up && row.cancel.is_none() && is_own
+            });
+        if is_turned_away {
+            self.truth.break_rule(Rule::CatchUp, || format!("{id}: {}", finish.why));
+        }
         if !is_right {
             self.truth.break_rule(Rule::FalseEnd, || format!("{id}: {} because {}", finish.outcome.word(), finish.why));
         }

@@ -274,7 +274,7 @@ fn verb(action: &Action) -> String {
         Action::Adopt { .. } => "adopt".to_owned(),
         Action::RecordLost { attempt } => format!("lost #{attempt}"),
         Action::SetPolicy { .. } => "policy".to_owned(),
-        Action::Fire(_) => "fire".to_owned(),
+        Action::Fire(fire) => format!("fire past {:?}", fire.passed.iter().map(|tick| tick.count).collect::<Vec<_>>()),
         Action::Note(note) => {
             let rows = note.ticks.iter().map(|tick| format!("{} {}", tick.state.word(), tick.count));
             format!("note [{}]", rows.collect::<Vec<_>>().join(", "))

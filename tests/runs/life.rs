@@ -7,7 +7,7 @@ use setpoint::engine::audit::{Violation, audit};
 use setpoint::engine::desired::Pause;
 use setpoint::engine::observed::Phase;
 use setpoint::engine::run::{Arises, Origin, ticks};
-use setpoint::engine::{Facts, Mutant, Plan, Reason, Timestamp, reconcile_mutated};
+use setpoint::engine::{BootTime, Decision, Facts, Mutant, Plan, Reason, Timestamp, reconcile_mutated};
 
 use super::controller::{Controller, Eyes, RELIST};
 use super::kind::{self, NAMES};
@@ -18,13 +18,14 @@ use super::world::{HOUR, MILLI, SECOND, World};
 /// Steps of a storm.
 const STORM: usize = 220;
 /// Passes of a calm at most, for each time it has to come to rest.
-const CALM_PASSES: usize = 6000;
+const CALM_PASSES: usize = 20_000;
 /// How often it has to come to rest: after the storm, and after some due times each.
 const RESTS: usize = 4;
 /// How long what is late may be late, once nobody disturbs.
 const SLACK: Duration = Duration::from_secs(20);
-/// Within this everything that can end has ended: retries, timeouts and graces of all that had piled up.
-const CALM: u64 = 12 * HOUR;
+/// Within this everything that can end has ended: retries, timeouts and graces of all that had piled up, a hundred made
+/// up for one after another among them.
+const CALM: u64 = 36 * HOUR;
 
 /// Why a life went wrong.
 #[derive(Debug)]
@@ -402,7 +403,13 @@ impl Life {
             let plan = self.pass(Eyes { missed: 0 }, false)?;
             self.check()?;
             let is_still = plan.decisions.iter().all(|decision| decision.action.is_none());
-            if is_still && self.world.next_moment().is_none() && plan.wake_at.is_none() && !self.world.event {
+            // A time that somebody else's next due time comes before is not waited for.
+            let now = self.world.present();
+            let left = |at: BootTime| at.since(now.boot);
+            let is_timed = plan.wake_at.is_some_and(|at| {
+                plan.wake_wall.is_none_or(|due| left(at) <= now.wall.until(due)) || !plan.decisions.iter().all(is_end)
+            });
+            if is_still && self.world.next_moment().is_none() && !is_timed && !self.world.event {
                 return Ok(plan);
             }
             self.world.check_timeouts(kind::GRACE_MAX + SLACK, self.calm);
@@ -424,26 +431,7 @@ impl Life {
     /// Nothing is owed that could be done, nothing due is open, and somebody wakes up in time.
     fn at_rest(&mut self, plan: &Plan) {
         for decision in &plan.decisions {
-            use Reason::{
-                AtBoot, Behind, Disabled, NeedsConsent, NeedsWait, NeverAgain, NotYet, Over, Scheduled, Spent,
-            };
-            use Reason::{FrozenByPerson, Paused, StepWaits, Steps};
-            let is_end = matches!(
-                decision.because,
-                Behind { .. } | NeedsConsent { .. } | NeedsWait { .. } | NotYet { .. } | Over { .. }
-            ) || matches!(
-                decision.because,
-                Scheduled { .. }
-                    | AtBoot
-                    | Disabled
-                    | Spent
-                    | NeverAgain
-                    | Paused { .. }
-                    | FrozenByPerson { .. }
-                    | StepWaits
-                    | Steps { .. }
-            );
-            if !is_end {
+            if !is_end(decision) {
                 let what = || format!("{}: {}", decision.id, decision.because);
                 self.world.truth.break_rule(Rule::Stuck, what);
             }
@@ -492,4 +480,17 @@ impl Life {
             self.world.truth.break_rule(Rule::Storm, || "wakes at once".to_owned());
         }
     }
+}
+
+/// What can be said of something when all is at rest.
+fn is_end(decision: &Decision) -> bool {
+    use Reason::{AtBoot, Behind, Disabled, NeedsConsent, NeedsWait, NeverAgain, NotYet, Over, Scheduled, Spent};
+    use Reason::{FrozenByPerson, Paused, StepWaits, Steps};
+    matches!(
+        decision.because,
+        Behind { .. } | NeedsConsent { .. } | NeedsWait { .. } | NotYet { .. } | Over { .. } | Scheduled { .. }
+    ) || matches!(
+        decision.because,
+        AtBoot | Disabled | Spent | NeverAgain | Paused { .. } | FrozenByPerson { .. } | StepWaits | Steps { .. }
+    )
 }

@@ -23,6 +23,7 @@ pub struct Row {
     pub origin: Option<Origin>,
     pub due: Timestamp,
     pub created: Timestamp,
+    pub catches_up: bool,
     pub attempts: u32,
     pub forgiven: u32,
     pub cancel: Option<Arc<str>>,
@@ -78,6 +79,7 @@ impl Store {
     pub fn apply(&mut self, write: &Write, present: &Present<'_>, truth: &mut Truth) {
         match write {
             Write::Fire(id, fire, at) => {
+                fire.passed.iter().for_each(|tick| _ = self.tick(&id.object, tick));
                 let is_due = fire.tick.as_ref().is_none_or(|tick| self.tick(&id.object, tick));
                 if let Some(tick) = fire.tick.as_ref().filter(|_| is_due && at.set_about == 0)
                     && self.is_in_gap(&id.object, tick.nominal)
@@ -90,6 +92,7 @@ impl Store {
                         origin: Some(fire.run.origin.clone()),
                         due: cut(fire.run.due),
                         created: cut(at.wall),
+                        catches_up: fire.run.catches_up,
                         attempts: 0,
                         forgiven: 0,
                         cancel: None,
@@ -99,7 +102,7 @@ impl Store {
                     self.runs.entry((id.object.clone(), id.cause.clone())).or_insert(row);
                 }
                 if let Some(cursor) = &fire.cursor {
-                    self.cursor(&id.object, cursor, fire.tick.as_slice(), *at, present, truth);
+                    self.cursor(&id.object, cursor, &[], *at, present, truth);
                 }
             }
             Write::Note(id, note, at) => {
@@ -120,13 +123,23 @@ impl Store {
     }
 
     fn tick(&mut self, object: &ObjectRef, tick: &Tick) -> bool {
-        let key = (object.clone(), cut(tick.nominal));
-        let stands = self.ticks.get(&key).map(|tick| tick.state);
-        let is_new = matches!(stands, None | Some(TickState::Deferred | TickState::Held));
-        if is_new {
-            self.ticks.insert(key, tick.clone());
+        let mut from = cut(tick.nominal);
+        loop {
+            let key = (object.clone(), from);
+            let stands = self.ticks.get(&key).map(|tick| (tick.state, tick.to.map_or(from, cut)));
+            let end = match stands {
+                None | Some((TickState::Deferred | TickState::Held, _)) => {
+                    self.ticks.insert(key, tick.clone());
+                    return true;
+                }
+                Some((_, end)) => end,
+            };
+            // A gap goes on after what was settled before the clock was set back.
+            if tick.to.is_none_or(|to| cut(to) <= end) {
+                return false;
+            }
+            from = end.after(std::time::Duration::from_millis(1));
         }
-        is_new
     }
 
     /// Moves a cursor; every due time it passes has a row by now.
@@ -161,8 +174,7 @@ impl Store {
         }
         for nominal in (present.due_times)(object, &old, old.at, cursor.at) {
             let exact = self.ticks.contains_key(&(object.clone(), cut(nominal)));
-            // A gap that begins where one was settled before the clock was set back has no row of its own.
-            if !exact && !self.is_in_gap(object, nominal) && decided.set_about == 0 {
+            if !exact && !self.is_in_gap(object, nominal) {
                 truth.break_rule(Rule::TickLost, || {
                     format!("{object}: nobody says what became of {}", setpoint::engine::time::utc(nominal))
                 });
@@ -187,6 +199,7 @@ impl Store {
                 origin: None,
                 due: at,
                 created: cut(at),
+                catches_up: false,
                 attempts: 0,
                 forgiven: 0,
                 cancel: None,
@@ -272,6 +285,7 @@ impl Store {
             origin: origin.clone(),
             due: row.due,
             created: row.created,
+            catches_up: row.catches_up,
             forgiven: row.forgiven,
             cancel: row.cancel.clone(),
             params: Arc::new(json!({})),

@@ -12,7 +12,7 @@ use setpoint::engine::backoff::{Attempt, End, Exit, Streak};
 use setpoint::engine::desired::Pause;
 use setpoint::engine::expand::{Need, Until};
 use setpoint::engine::observed::{Alive, Phase};
-use setpoint::engine::plan::Policy;
+use setpoint::engine::plan::{Policy, Tick};
 use setpoint::engine::run::{
     Arises, At, Book, Condition, Cursor, Final, Flow, FlowStep, Missed, OnQuiet, Origin, Outcome, Overlap, Params,
     QuietRule, Retry, Risk, Run, RunRule, Step, TimesRule, Work, ticks,
@@ -68,6 +68,20 @@ fn times(text: &str) -> TimesRule {
         is_once: false,
         is_enabled: true,
     }
+}
+
+fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// A period of so many seconds, counted from midnight.
+fn every(seconds: u64) -> TimesRule {
+    TimesRule { schedule: Arc::new(Schedule::every(secs(seconds))), ..times("0 0 1 1 *") }
+}
+
+/// Everything that was missed is made up for.
+fn all(text: &str) -> RunRule {
+    cron(TimesRule { missed: Missed::All, ..times(text) })
 }
 
 fn cron(rule: TimesRule) -> RunRule {
@@ -158,6 +172,21 @@ impl Table {
         self
     }
 
+    /// When the cursor was written: what was due by then was found at that look.
+    fn looked(mut self, time: &str) -> Table {
+        let cursor = self.book("cronjob/a").cursor.as_mut().expect("it is settled");
+        (cursor.set_wall, cursor.set_boot) = (wall(time), boot(time));
+        self
+    }
+
+    /// A run of a due time of `cronjob/a` that is made up for in its turn.
+    fn made_up(self, due: &str, created: &str) -> Table {
+        let cause = Cause::tick(wall(due)).to_string();
+        self.run("cronjob/a", &cause, created).change("cronjob/a", &cause, |run| {
+            (run.origin, run.catches_up) = (Origin::Tick(wall(due)), true);
+        })
+    }
+
     /// A run that is not over.
     fn run(mut self, object: &str, cause: &str, created: &str) -> Table {
         let origin = match object {
@@ -170,6 +199,7 @@ impl Table {
             origin,
             due: wall(created),
             created: wall(created),
+            catches_up: false,
             forgiven: 0,
             cancel: None,
             params: Arc::new(json!({})),
@@ -247,7 +277,11 @@ fn name(object: &str) -> ObjectRef {
 }
 
 /// Works out what a controller works out, and compares the plan.
-fn check(mut table: Table, plan: Expect) {
+fn check(table: Table, plan: Expect) {
+    plan.assert_eq(&plan_of(table));
+}
+
+fn plan_of(mut table: Table) -> String {
     let mut desired = table.people.read();
     if table.people.is_draining {
         people::drain(&mut desired);
@@ -259,7 +293,6 @@ fn check(mut table: Table, plan: Expect) {
     }
     let backoff = Backoff(table.records);
     let made = reconcile(&desired, &table.observed, &backoff, &table.now);
-    plan.assert_eq(&text(&made));
     let facts = Facts {
         desired: &desired,
         observed: &table.observed,
@@ -267,11 +300,27 @@ fn check(mut table: Table, plan: Expect) {
         now: &table.now,
         mutant: Mutant::None,
     };
-    assert_eq!(audit(&made, &facts), [], "the audit finds nothing");
+    let text = text(&made);
+    assert_eq!(audit(&made, &facts), [], "the audit finds nothing in {text}");
+    text
 }
 
 fn clock(at: Timestamp) -> String {
     setpoint::engine::time::utc(at).trim_start_matches("2026-11-21T").trim_end_matches('Z').to_owned()
+}
+
+fn rows(ticks: &[Tick]) -> String {
+    let row = |tick: &Tick| {
+        let to = tick.to.map(|to| format!("..{}", clock(to))).unwrap_or_default();
+        format!("{} {}{to} x{}", tick.state.word(), clock(tick.nominal), tick.count)
+    };
+    ticks.iter().map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// What a run passes, and why.
+fn passed(ticks: &[Tick]) -> String {
+    let why = ticks.last().map(|tick| format!(": {}", tick.why)).unwrap_or_default();
+    if ticks.is_empty() { String::new() } else { format!(" past [{}{why}]", rows(ticks)) }
 }
 
 fn text(plan: &Plan) -> String {
@@ -281,14 +330,11 @@ fn text(plan: &Plan) -> String {
             None => "wait".to_owned(),
             Some(Action::Fire(fire)) => {
                 let state = fire.tick.as_ref().map_or("", |tick| tick.state.word());
-                format!("fire {state} due {}", clock(fire.run.due))
+                let turn = if fire.run.catches_up { " in its turn" } else { "" };
+                format!("fire {state} due {}{turn}{}", clock(fire.run.due), passed(&fire.passed))
             }
             Some(Action::Note(note)) => {
-                let rows = note.ticks.iter().map(|tick| {
-                    let to = tick.to.map(|to| format!("..{}", clock(to))).unwrap_or_default();
-                    format!("{} {}{to} x{}", tick.state.word(), clock(tick.nominal), tick.count)
-                });
-                format!("note [{}] up to {}", rows.collect::<Vec<_>>().join(", "), clock(note.cursor.at))
+                format!("note [{}] up to {}", rows(&note.ticks), clock(note.cursor.at))
             }
             Some(Action::Finish(finish)) => format!("finish {}", finish.outcome.word()),
             Some(Action::Spawn(spawn)) => format!("spawn #{}", spawn.attempt),
@@ -361,22 +407,22 @@ fn until_then_it_says_when_and_is_woken() {
 }
 
 #[test]
-fn once_makes_up_for_the_latest_and_first_records_the_others() {
+fn once_makes_up_for_the_latest_and_records_the_others() {
     check(
         Table::at("10:20").cron(cron(times("*/15 * * * *"))).settled("09:00"),
         expect![[r#"
-        note [Missed 09:15:00..10:00:00 x4] up to 10:00:00 cronjob/a/schedule: Missed: nothing was there to start it in time; a later due time runs for it [Scheduled]
-    "#]],
+            fire Fired due 10:20:06 past [Missed 09:15:00..10:00:00 x4: found late, together with that of 2026-11-21T10:15:00Z, which runs for it] cronjob/a/2026-11-21T10:15:00Z: Fired: late by 5m, and runs for the 4 before it [Scheduled]
+        "#]],
     );
 }
 
 #[test]
-fn once_then_runs_the_latest() {
+fn a_single_one_is_made_up_for_and_says_how_late_it_is() {
     check(
         Table::at("10:20").cron(cron(times("*/15 * * * *"))).settled("10:00"),
         expect![[r#"
-        fire Fired due 10:20:06 cronjob/a/2026-11-21T10:15:00Z: its time has come [Starting]
-    "#]],
+            fire Fired due 10:20:06 cronjob/a/2026-11-21T10:15:00Z: Fired: late by 5m [Scheduled]
+        "#]],
     );
 }
 
@@ -385,7 +431,7 @@ fn missed_skip_records_them() {
     check(
         Table::at("10:20").cron(cron(TimesRule { missed: Missed::Skip, ..times("*/15 * * * *") })).settled("09:00"),
         expect![[r#"
-            note [Missed 09:15:00..10:15:00 x5] up to 10:15:00 cronjob/a/schedule: Missed: nothing was there to start it in time, and `missed: skip` makes nothing up [Scheduled]
+            note [Missed 09:15:00..10:15:00 x5] up to 10:15:00 cronjob/a/schedule: Missed: nothing started it in time, and `missed: skip` makes nothing up [Scheduled]
         "#]],
     );
 }
@@ -395,7 +441,232 @@ fn missed_all_runs_each_within_its_hour_oldest_first() {
     check(
         Table::at("10:20").cron(cron(TimesRule { missed: Missed::All, ..times("*/15 * * * *") })).settled("09:10"),
         expect![[r#"
-            note [Missed 09:15:00..09:15:00 x1] up to 09:15:00 cronjob/a/schedule: Missed: nothing was there to start it in time; over 1h ago, or more than 100 [Scheduled]
+            fire Fired due 10:20:06 in its turn past [Missed 09:15:00..09:15:00 x1: nothing started it in time; over 1h ago, or more than 100 at once (missed: all)] cronjob/a/2026-11-21T09:30:00Z: Fired: late by 50m, made up for in its turn (missed: all) [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn a_due_time_found_a_little_late_says_so() {
+    check(
+        Table::at("10:00:20").cron(cron(times("0 * * * *"))).settled("09:00"),
+        expect![[r#"
+        fire Fired due 10:00:00 cronjob/a/2026-11-21T10:00:00Z: Fired: late by 20s [Scheduled]
+    "#]],
+    );
+}
+
+#[test]
+fn a_single_due_time_that_is_too_late_is_missed() {
+    check(
+        Table::at("10:20").cron(cron(TimesRule { missed_within: secs(600), ..times("0 * * * *") })).settled("09:00"),
+        expect![[r#"
+            note [Missed 10:00:00..10:00:00 x1] up to 10:00:00 cronjob/a/schedule: Missed: nothing started it in time, and the latest is over 10m ago [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn the_latest_of_a_backlog_runs_for_all_although_each_is_hardly_late() {
+    check(
+        Table::at("10:00:55").cron(cron(every(10))).settled("10:00"),
+        expect![[r#"
+        fire Fired due 10:00:50 past [Missed 10:00:10..10:00:40 x4: found late, together with that of 2026-11-21T10:00:50Z, which runs for it] cronjob/a/2026-11-21T10:00:50Z: Fired: late by 5s, and runs for the 4 before it [Scheduled]
+    "#]],
+    );
+}
+
+#[test]
+fn the_latest_of_a_backlog_replaces_once() {
+    check(
+        Table::at("10:00:55")
+            .cron(RunRule { overlap: Overlap::Replace, ..cron(every(10)) })
+            .settled("10:00")
+            .run("cronjob/a", "2026-11-21T10:00:00Z", "10:00")
+            .sees(TEN, "10:00"),
+        expect![[r#"
+            wait cronjob/a/2026-11-21T10:00:00Z: it is at work [Running]
+            fire Fired due 10:00:50 past [Missed 10:00:10..10:00:40 x4: found late, together with that of 2026-11-21T10:00:50Z, which runs for it] cronjob/a/2026-11-21T10:00:50Z: Fired: late by 5s, and runs for the 4 before it [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn two_due_times_that_fall_together_are_one_run() {
+    check(
+        Table::at("10:00:02").cron(cron(every(1))).settled("10:00"),
+        expect![[r#"
+        fire Fired due 10:00:02 past [Missed 10:00:01..10:00:01 x1: found late, together with that of 2026-11-21T10:00:02Z, which runs for it] cronjob/a/2026-11-21T10:00:02Z: Fired: on time, and runs for the one before it [Scheduled]
+    "#]],
+    );
+}
+
+#[test]
+fn missed_skip_runs_the_latest_when_that_is_hardly_late() {
+    check(
+        Table::at("10:20:30").cron(cron(TimesRule { missed: Missed::Skip, ..times("*/5 * * * *") })).settled("10:00"),
+        expect![[r#"
+            fire Fired due 10:20:00 past [Missed 10:05:00..10:15:00 x3: found late, together with that of 2026-11-21T10:20:00Z, which runs for it] cronjob/a/2026-11-21T10:20:00Z: Fired: late by 30s, and runs for the 3 before it [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn a_backlog_whose_latest_is_skipped_says_of_all_why() {
+    check(
+        Table::at("10:20")
+            .cron(cron(times("*/15 * * * *")))
+            .settled("09:00")
+            .run("cronjob/a", "2026-11-21T09:00:00Z", "09:00")
+            .sees("cronjob/a/2026-11-21T09:00:00Z", "09:00"),
+        expect![[r#"
+            wait cronjob/a/2026-11-21T09:00:00Z: it is at work [Running]
+            note [Missed 09:15:00..10:00:00 x4, Skipped 10:15:00 x1] up to 10:15:00 cronjob/a/schedule: Skipped: the run 2026-11-21T09:00:00Z is not over (overlap: skip) [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn a_backlog_under_a_freeze_is_recorded_whole() {
+    check(
+        Table::at("10:20")
+            .cron(all("*/15 * * * *"))
+            .settled("09:30")
+            .people(|people| people.frozen = Some(Pause { by: "ann".into(), reason: None, until: None })),
+        expect![[r#"
+            note [Skipped 09:45:00 x1, Skipped 10:00:00 x1, Skipped 10:15:00 x1] up to 10:15:00 cronjob/a/schedule: Skipped: ann froze everything; go on with: setpoint thaw [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_made_up_for_comes_one_after_another_whatever_is_skipped() {
+    check(
+        Table::at("10:20:10")
+            .cron(all("*/15 * * * *"))
+            .settled("09:30")
+            .looked("10:20:09")
+            .made_up("09:30", "10:20:09")
+            .sees("cronjob/a/2026-11-21T09:30:00Z", "10:20:09"),
+        expect![[r#"
+            wait cronjob/a/2026-11-21T09:30:00Z: it is at work [Running]
+            fire Fired due 10:20:16 in its turn cronjob/a/2026-11-21T09:45:00Z: Fired: late by 35m 10s, made up for in its turn (missed: all) [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn it_comes_in_the_order_of_its_due_times_however_the_clock_was_set() {
+    check(
+        Table::at("10:22")
+            .cron(all("*/15 * * * *"))
+            .settled("10:15")
+            .looked("10:20:09")
+            .made_up("09:30", "10:21")
+            .made_up("09:45", "10:20")
+            .made_up("10:00", "10:19"),
+        expect![[r#"
+            spawn #1 cronjob/a/2026-11-21T09:30:00Z: its time has come [Starting]
+            wait cronjob/a/2026-11-21T09:45:00Z: the run 2026-11-21T09:30:00Z of the same object is not over [Waiting]
+            wait cronjob/a/2026-11-21T10:00:00Z: the run 2026-11-21T09:45:00Z of the same object is not over [Waiting]
+            wait cronjob/a/schedule: its next due time is 2026-11-21T10:30:00Z [Scheduled]
+            look again when the clock shows 10:30:00
+        "#]],
+    );
+}
+
+#[test]
+fn a_due_time_that_comes_meanwhile_is_skipped_and_says_behind_what() {
+    check(
+        Table::at("10:30")
+            .cron(all("*/15 * * * *"))
+            .settled("10:15")
+            .looked("10:20:09")
+            .made_up("10:00", "10:20")
+            .made_up("10:15", "10:20")
+            .sees(TEN, "10:20"),
+        expect![[r#"
+            wait cronjob/a/2026-11-21T10:00:00Z: it is at work [Running]
+            wait cronjob/a/2026-11-21T10:15:00Z: the run 2026-11-21T10:00:00Z of the same object is not over [Waiting]
+            note [Skipped 10:30:00 x1] up to 10:30:00 cronjob/a/schedule: Skipped: the run 2026-11-21T10:00:00Z and 1 more are not over, 2 that are made up for among them (overlap: skip) [Scheduled]
+        "#]],
+    );
+}
+
+#[test]
+fn nothing_takes_the_place_of_what_is_made_up_for() {
+    check(
+        Table::at("10:30:01")
+            .cron(RunRule { overlap: Overlap::Replace, ..all("*/15 * * * *") })
+            .settled("10:30")
+            .made_up("10:00", "10:20")
+            .made_up("10:15", "10:20")
+            .run("cronjob/a", "2026-11-21T10:30:00Z", "10:30")
+            .sees(TEN, "10:20"),
+        expect![[r#"
+            wait cronjob/a/2026-11-21T10:00:00Z: it is at work [Running]
+            wait cronjob/a/2026-11-21T10:15:00Z: the run 2026-11-21T10:00:00Z of the same object is not over [Waiting]
+            wait cronjob/a/2026-11-21T10:30:00Z: the run 2026-11-21T10:15:00Z of the same object is not over [Waiting]
+            wait cronjob/a/schedule: its next due time is 2026-11-21T10:45:00Z [Scheduled]
+            look again when the clock shows 10:45:00
+        "#]],
+    );
+}
+
+#[test]
+fn as_many_are_made_up_for_beside_each_other_as_are_allowed() {
+    check(
+        Table::at("10:20:10")
+            .cron(RunRule { overlap: Overlap::Allow(2), ..all("*/15 * * * *") })
+            .settled("10:15")
+            .looked("10:20:09")
+            .made_up("09:45", "10:20")
+            .made_up("10:00", "10:20")
+            .made_up("10:15", "10:20")
+            .sees("cronjob/a/2026-11-21T09:45:00Z", "10:20"),
+        expect![[r#"
+            wait cronjob/a/2026-11-21T09:45:00Z: it is at work [Running]
+            spawn #1 cronjob/a/2026-11-21T10:00:00Z: its time has come [Starting]
+            wait cronjob/a/2026-11-21T10:15:00Z: the run 2026-11-21T09:45:00Z of the same object is not over [Waiting]
+            wait cronjob/a/schedule: its next due time is 2026-11-21T10:30:00Z [Scheduled]
+            look again when the clock shows 10:30:00
+        "#]],
+    );
+}
+
+#[test]
+fn what_came_since_a_look_is_judged_when_that_is_settled() {
+    check(
+        Table::at("11:00:10").cron(all("*/15 * * * *")).settled("10:00").looked("10:20"),
+        expect![[r#"
+        fire Fired due 11:00:16 in its turn cronjob/a/2026-11-21T10:15:00Z: Fired: late by 45m 10s, made up for in its turn (missed: all) [Scheduled]
+    "#]],
+    );
+}
+
+#[test]
+fn beyond_a_hundred_that_wait_nothing_more_is_made_up_for() {
+    let due = |minute: u64| format!("{:02}:{:02}", minute / 60, minute % 60);
+    let waiting =
+        (0..100).fold(Table::at("10:20").cron(all("*/5 * * * *")), |table, n| table.made_up(&due(400 + n), "09:00"));
+    let table = waiting.settled("10:00").people(|people| {
+        people.frozen = None;
+    });
+    let text = plan_of(table);
+    expect!["note [Missed 10:05:00..10:20:00 x4] up to 10:20:00 cronjob/a/schedule: Missed: nothing started it in time; over 1h ago, or more than 100 at once (missed: all) [Scheduled]"].assert_eq(text.lines().last().expect("a line"));
+}
+
+#[test]
+fn what_was_stopped_and_nobody_says_why_any_more_is_over() {
+    check(
+        Table::at("10:02").put("job/j", ends(job())).run("job/j", "1", "10:00").record(
+            "job/j/1",
+            1,
+            "10:00",
+            Some((Exit::Signal(15), "10:01:01", true)),
+        ),
+        expect![[r#"
+            finish killed job/j/1: killed: it was stopped: with everything, or for a timeout that was changed since [Failed]
         "#]],
     );
 }
@@ -405,7 +676,7 @@ fn what_is_too_late_is_one_row_for_all() {
     check(
         Table::at("10:20").cron(cron(TimesRule { missed: Missed::All, ..times("*/15 * * * *") })).settled("06:00"),
         expect![[r#"
-            note [Missed 06:15:00..09:15:00 x13] up to 09:15:00 cronjob/a/schedule: Missed: nothing was there to start it in time; over 1h ago, or more than 100 [Scheduled]
+            fire Fired due 10:20:06 in its turn past [Missed 06:15:00..09:15:00 x13: nothing started it in time; over 1h ago, or more than 100 at once (missed: all)] cronjob/a/2026-11-21T09:30:00Z: Fired: late by 50m, made up for in its turn (missed: all) [Scheduled]
         "#]],
     );
 }
@@ -421,7 +692,7 @@ fn at_most_a_hundred_are_made_up_for() {
             }))
             .settled("05:00"),
         expect![[r#"
-            note [Missed 05:01:00..07:19:00 x139] up to 07:19:00 cronjob/a/schedule: Missed: nothing was there to start it in time; over 8h ago, or more than 100 [Scheduled]
+            fire Fired due 09:00:36 in its turn past [Missed 05:01:00..07:20:00 x140: nothing started it in time; over 8h ago, or more than 100 at once (missed: all)] cronjob/a/2026-11-21T07:21:00Z: Fired: late by 1h 39m, made up for in its turn (missed: all) [Scheduled]
         "#]],
     );
 }
@@ -431,8 +702,8 @@ fn on_time_is_up_to_a_minute_late() {
     check(
         Table::at("10:01").cron(cron(times("0 * * * *"))).settled("09:00"),
         expect![[r#"
-        fire Fired due 10:00:00 cronjob/a/2026-11-21T10:00:00Z: its time has come [Starting]
-    "#]],
+            fire Fired due 10:00:00 cronjob/a/2026-11-21T10:00:00Z: Fired: late by 1m [Scheduled]
+        "#]],
     );
 }
 
@@ -590,7 +861,7 @@ fn a_start_in_quiet_hours_comes_after_them() {
             }))
             .settled("09:00"),
         expect![[r#"
-            fire Deferred due 10:30:06 cronjob/a/2026-11-21T10:00:00Z: its time has come [Starting]
+            fire Deferred due 10:30:06 cronjob/a/2026-11-21T10:00:00Z: Deferred: until 2026-11-21T10:30:00Z, by quiet hours q [Scheduled]
         "#]],
     );
 }
@@ -650,7 +921,7 @@ fn a_clock_set_ahead_by_under_three_hours_counts_as_lateness() {
     check(
         Table::at("10:00:10").cron(cron(times("0 * * * *"))).settled("08:30").clock_set(true, "02:00"),
         expect![[r#"
-            note [Missed 09:00:00..09:00:00 x1] up to 09:00:00 cronjob/a/schedule: Missed: nothing was there to start it in time; a later due time runs for it [Scheduled]
+            fire Fired due 10:00:00 past [Missed 09:00:00..09:00:00 x1: found late, together with that of 2026-11-21T10:00:00Z, which runs for it] cronjob/a/2026-11-21T10:00:00Z: Fired: late by 10s, and runs for the one before it [Scheduled]
         "#]],
     );
 }

@@ -22,6 +22,8 @@ pub enum Rule {
     NoStep,
     /// More was made up for than is allowed.
     CatchUp,
+    /// What is made up for came before an older one.
+    Order,
     /// One attempt was executed twice.
     AttemptTwice,
     /// Two processes of one instance.

@@ -254,8 +254,8 @@ impl World {
         let cause: Cause = format!("run-{}-{:04x}", self.now / SECOND, self.asked).parse().expect("a cause");
         self.tell(|| format!("somebody asks for {object}/{cause}"));
         let uid = self.desired.objects[object].uid.clone();
-        let run = Owed { origin: Origin::Person("ann".into()), due: self.at() };
-        let fire = Fire { tick: None, run, uid, cursor: None };
+        let run = Owed { origin: Origin::Person("ann".into()), due: self.at(), catches_up: false };
+        let fire = Fire { tick: None, passed: Vec::new(), run, uid, cursor: None };
         let write = Write::Fire(InstanceId { object: object.clone(), cause }, fire, self.decided());
         self.apply(&write);
     }

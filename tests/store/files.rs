@@ -84,6 +84,17 @@ fn a_database_of_another_program_is_refused() {
 }
 
 #[test]
+fn a_store_of_an_earlier_version_is_read_and_then_brought_up_to_date() {
+    let world = filled();
+    world.raw().execute_batch("alter table runs drop column catches_up; pragma user_version = 2").unwrap();
+    let runs = world.reader().runs(&RunFilter::default()).unwrap();
+    assert!(!runs.is_empty() && runs.iter().all(|run| !run.catches_up));
+    done(&world.writer(), Write::Open);
+    let version: i64 = world.raw().query_row("pragma user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, world.reader().runs(&RunFilter::default()).unwrap()), (3, runs));
+}
+
+#[test]
 fn a_store_of_a_newer_version_is_refused() {
     let world = filled();
     world.raw().execute_batch("pragma user_version = 7").unwrap();
@@ -91,7 +102,7 @@ fn a_store_of_a_newer_version_is_refused() {
     refused(
         &world,
         expect![[r#"
-        $T/store.db has schema 7, and this binary knows 2: nothing was changed
+        $T/store.db has schema 7, and this binary knows 3: nothing was changed
           help: use the newer setpoint that wrote it, or restore the file from before"#]],
     );
 }

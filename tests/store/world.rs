@@ -66,6 +66,7 @@ pub fn run(name: &str, why: &str, created: u64) -> RunRow {
         origin: OriginRow::Generation,
         due: at(created),
         created: at(created),
+        catches_up: false,
         started: None,
         attempts: 0,
         base_attempts: 0,
@@ -143,7 +144,7 @@ pub fn finish(name: &str, why: &str, outcome: &str) -> Finish {
 
 /// A run without a due time.
 pub fn fire(run: RunRow) -> Write {
-    Write::Fire { tick: None, run: Box::new(run), cursor: None }
+    Write::Fire { tick: None, passed: Vec::new(), run: Box::new(run), cursor: None }
 }
 
 /// A due time with its run, and the cursor on it.
@@ -152,7 +153,7 @@ pub fn fire_tick(name: &str, nominal: u64) -> Write {
     let origin = OriginRow::Tick(at(nominal));
     let tick = TickRow { cause: Some(cause(&why)), ..tick(name, nominal, "Fired") };
     let run = Box::new(RunRow { origin, ..run(name, &why, nominal) });
-    Write::Fire { tick: Some(tick), run, cursor: Some(cursor(name, nominal)) }
+    Write::Fire { tick: Some(tick), passed: Vec::new(), run, cursor: Some(cursor(name, nominal)) }
 }
 
 #[track_caller]

@@ -69,6 +69,39 @@ fn a_gap_is_one_row() {
 }
 
 #[test]
+fn a_gap_that_begins_where_a_due_time_was_settled_begins_right_after_it() {
+    let (world, name) = (World::new(), "cronjob/backup");
+    let writer = world.writer();
+    done(&writer, fire_tick(name, 0));
+    let gap = |to, count| TickRow { to: Some(at(to)), count, ..tick(name, 0, "Missed") };
+    let note = |row| Write::Note { ticks: vec![row], cursor: None };
+    done(&writer, note(gap(600, 11)));
+    assert_eq!(writer.ask(note(gap(600, 11))), Ok(Reply::Already(None)), "it is covered");
+    assert_eq!(writer.ask(note(gap(0, 1))), Ok(Reply::Already(None)), "it is settled");
+    done(&writer, note(gap(900, 16)));
+    let after = |seconds: u64| at(seconds).after(std::time::Duration::from_millis(1));
+    let ticks = world.reader().ticks(&TickFilter::default()).unwrap();
+    let rows: Vec<_> = ticks.iter().map(|row| (&*row.state, row.nominal, row.to, row.count)).collect();
+    assert_eq!(
+        rows,
+        [("Missed", after(600), Some(at(900)), 5), ("Missed", after(0), Some(at(600)), 10), ("Fired", at(0), None, 1),]
+    );
+}
+
+#[test]
+fn what_a_run_passes_is_written_with_it() {
+    let (world, name) = (World::new(), "cronjob/backup");
+    let writer = world.writer();
+    let gap = TickRow { to: Some(at(120)), count: 3, ..tick(name, 0, "Missed") };
+    let Write::Fire { tick, run, cursor, .. } = fire_tick(name, 180) else { panic!("a run") };
+    let run = Box::new(RunRow { catches_up: true, ..*run });
+    done(&writer, Write::Fire { tick, passed: vec![gap.clone()], run: run.clone(), cursor });
+    let reader = world.reader();
+    assert_eq!(reader.open_runs(), Ok(vec![*run]));
+    assert_eq!(reader.ticks(&TickFilter::default()).unwrap()[1..], [gap]);
+}
+
+#[test]
 fn the_first_end_of_a_run_stands() {
     let world = World::new();
     let writer = world.writer();

@@ -149,7 +149,8 @@ fn absent(
             begin(runs, one, Streak { deaths: last.streak.deaths, ..Streak::default() }, sighting, may_start, draft)
         }
         Verdict::Interrupted => {
-            finish(one, Outcome::Killed, "it was stopped together with everything".into(), Some(last))
+            let why = "it was stopped: with everything, or for a timeout that was changed since";
+            finish(one, Outcome::Killed, why.into(), Some(last))
         }
         Verdict::Failed(outcome, why) => {
             let failed = last.streak.deaths.saturating_add(1);
@@ -182,7 +183,8 @@ enum Verdict {
     Over(Outcome, Arc<str>),
     /// It may be tried again.
     Failed(Outcome, Arc<str>),
-    /// It was ended with everything else, and that is not its fault.
+    /// It was ended with everything else, and that is not its fault. So is one that was ended for a timeout which an edit
+    /// has taken away since: its record says that somebody asked, and only what is wanted now says why.
     Interrupted,
 }
 

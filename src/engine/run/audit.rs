@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::ledger::{Book, Cursor, Origin, Outcome, Run, TickState, Times};
 use super::order;
 use super::rule::{Arises, Flow, Overlap, Part, Risk, RunRule, Work};
-use super::ticks::{CATCH_UP_MAX, LATE, quiet_until};
+use super::ticks::quiet_until;
 use crate::engine::backoff::{Attempt, End, Exit};
 use crate::engine::converge::{Facts, REFUSED_RETRY};
 use crate::engine::desired::{Coverage, Object, Spec};
@@ -16,7 +17,8 @@ use crate::engine::expand::Until;
 use crate::engine::mutant::Mutant;
 use crate::engine::name::{Cause, InstanceId, ObjectRef};
 use crate::engine::observed::{Sight, Sighting};
-use crate::engine::plan::{Action, Decision, Fire, Note, Plan, Reason, Spawn};
+use crate::engine::plan::{Action, Decision, Fire, Note, Plan, Reason, Spawn, Tick};
+use crate::engine::time::Timestamp;
 
 /// The rule that the plan as a whole breaks, with the object it is about.
 pub(in crate::engine) fn whole(plan: &Plan, facts: &Facts<'_>) -> Option<(Mutant, Option<ObjectRef>)> {
@@ -101,13 +103,10 @@ pub(in crate::engine) fn broken(
         Some(Action::Note(note)) => audit.note(note).or_else(|| audit.write()),
         Some(Action::Finish(_) | Action::Return(_)) => audit.finish(),
         Some(Action::Claim(_)) => audit.write(),
-        Some(
-            Action::Stop { .. }
-            | Action::EndTree { .. }
-            | Action::RecordLost { .. }
-            | Action::SetPolicy { .. }
-            | Action::Adopt { .. },
-        ) => None,
+        Some(Action::Stop { .. }) => audit.stop(),
+        Some(Action::EndTree { .. } | Action::RecordLost { .. } | Action::SetPolicy { .. } | Action::Adopt { .. }) => {
+            None
+        }
         None => audit.idle(plan),
     }
 }
@@ -138,6 +137,12 @@ impl Audit<'_> {
         }
     }
 
+    /// What is made up for gives way to no later run.
+    fn stop(&self) -> Option<Mutant> {
+        let is_replaced = matches!(self.decision.because, Reason::Replaced { .. });
+        (is_replaced && self.run()?.1.catches_up).then_some(Mutant::ReplacesCatchUp)
+    }
+
     /// An end: nothing of it, or of its steps, is left, and the last write did not just fail.
     fn finish(&self) -> Option<Mutant> {
         let text = self.decision.id.cause.to_string();
@@ -151,6 +156,11 @@ impl Audit<'_> {
         let is_left = seen.any(|(id, s)| s.sight != Sight::Absent && id.cause.to_string().starts_with(&whole));
         if is_left || self.unseen() {
             return Some(Mutant::FinishAlive);
+        }
+        let keeps = |run: &Run| run.catches_up && run.uid == self.object.uid && run.cancel.is_none();
+        let is_cancelled = matches!(self.decision.because, Reason::Over { outcome: Outcome::Cancelled, .. });
+        if is_cancelled && self.run().is_some_and(|(_, run)| keeps(run)) {
+            return Some(Mutant::ReplacesCatchUp);
         }
         self.write()
     }
@@ -189,7 +199,8 @@ impl Audit<'_> {
         if run.due > now.wall && !is_begun {
             return Some(Mutant::StartsEarly);
         }
-        if self.is_behind(&cause, run) {
+        // What has begun goes on, also where an edit has left room for fewer since.
+        if !is_begun && self.is_behind(&cause, run) {
             return Some(Mutant::IgnoreOverlap);
         }
         if let (Origin::Tick(_), Some(times)) = (&run.origin, times(self.facts, &self.object.id))
@@ -274,7 +285,11 @@ impl Audit<'_> {
 
     /// True when runs that have begun, or are older, leave no room.
     fn is_behind(&self, cause: &Cause, run: &Run) -> bool {
-        let place = |cause: &Cause, run: &Run| (!self.is_begun(cause, run), run.created, cause.clone());
+        let age = |run: &Run| match run.origin {
+            Origin::Tick(nominal) if run.catches_up => nominal,
+            Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_) | Origin::Message(_) => run.created,
+        };
+        let place = |cause: &Cause, run: &Run| (!self.is_begun(cause, run), age(run), cause.clone());
         let own = place(cause, run);
         let before = self.book.runs.iter().filter(|(other, run)| *other != cause && place(other, run) < own).count();
         match self.rule.overlap {
@@ -357,42 +372,70 @@ impl Audit<'_> {
         if tick.nominal < cursor.since {
             return Some(Mutant::FiresBeforeKnown);
         }
-        self.scheduled(fire, cursor)
+        self.passage(fire, tick, cursor)
     }
 
-    /// A run for a due time that may be had.
-    fn scheduled(&self, fire: &Fire, cursor: &Cursor) -> Option<Mutant> {
+    /// A run for a due time that may be had, and what is passed with it.
+    fn passage(&self, fire: &Fire, tick: &Tick, cursor: &Cursor) -> Option<Mutant> {
         let (Arises::Times(rule), Some(times)) = (&self.rule.arises, times(self.facts, &self.object.id)) else {
             return Some(Mutant::KeepsOldCursor);
         };
-        let tick = fire.tick.as_ref()?;
-        let now = self.facts.now.wall;
         if cursor.key != times.key || cursor.uid != self.object.uid {
             return Some(Mutant::KeepsOldCursor);
         }
-        if tick.nominal.after(times.offset) > now {
+        let backlog = Backlog { rule, times, cursor, book: self.book, now: self.facts.now.wall };
+        if tick.nominal.after(times.offset) > backlog.now {
             return Some(Mutant::FiresEarly);
         }
         if rule.is_once && self.book.is_spent {
             return Some(Mutant::OnceAgain);
         }
-        // What is late to the nanosecond is not late.
-        let late = now.before(times.offset).before(LATE).before(Duration::from_nanos(1));
-        let beside = times.schedule.count_between(tick.nominal, late, cursor.since, &times.zone, CATCH_UP_MAX);
-        if beside >= CATCH_UP_MAX {
-            return Some(Mutant::CatchesUpUnbounded);
-        }
-        let is_quiet = quiet_until(times, fire.run.due.max(now)).is_some();
+        let is_quiet = quiet_until(times, fire.run.due.max(backlog.now)).is_some();
         if tick.state == TickState::Fired && is_quiet {
             return Some(Mutant::IgnoreQuiet);
         }
-        (self.rule.overlap == Overlap::Skip && !self.book.runs.is_empty()).then_some(Mutant::IgnoreOverlap)
+        if fire.run.catches_up && !backlog.catches_up(tick.nominal) {
+            return Some(Mutant::IgnoreOverlap);
+        }
+        let is_skip = self.rule.overlap == Overlap::Skip && !fire.run.catches_up;
+        if is_skip && !self.book.runs.is_empty() {
+            return Some(Mutant::IgnoreOverlap);
+        }
+        backlog.fired(tick.nominal).or_else(|| self.passed(&backlog, &fire.passed, tick.nominal))
     }
 
-    /// A schedule that begins, or starts afresh.
+    /// Rows of due times without a run, before `end`, which has a row of its own unless it is that of the last of them.
+    fn passed(&self, backlog: &Backlog<'_>, rows: &[Tick], end: Timestamp) -> Option<Mutant> {
+        let last = end.before(Duration::from_nanos(1));
+        if let Some(broken) = backlog.uncovered(rows, last) {
+            return Some(broken);
+        }
+        let missed = rows.iter().filter(|row| row.state == TickState::Missed);
+        if let Some(broken) = missed.filter_map(|row| backlog.missed(row.to.unwrap_or(row.nominal))).next() {
+            return Some(broken);
+        }
+        // What is made up for is not skipped because of what is at work: it waits.
+        let is_free = self.facts.desired.frozen.is_none() && !backlog.rule.is_once && backlog.times.quiet.is_empty();
+        let pause = self.object.overrides.paused.as_ref();
+        let is_paused = pause.is_some_and(|pause| pause.until.is_none_or(|until| backlog.now < until));
+        (is_free && !is_paused && rows.iter().any(|row| backlog.is_skipped(row))).then_some(Mutant::SkipsCatchUp)
+    }
+
+    /// A schedule that begins, or starts afresh, or passes due times without a run.
     fn note(&self, note: &Note) -> Option<Mutant> {
-        let is_beginning = note.ticks.is_empty();
-        (is_beginning && note.cursor.at < self.facts.now.wall).then_some(Mutant::FiresBeforeKnown)
+        if note.ticks.is_empty() {
+            return (note.cursor.at < self.facts.now.wall).then_some(Mutant::FiresBeforeKnown);
+        }
+        let (Arises::Times(rule), Some(times), Some(cursor)) =
+            (&self.rule.arises, times(self.facts, &self.object.id), &self.book.cursor)
+        else {
+            return Some(Mutant::KeepsOldCursor);
+        };
+        if note.ticks.iter().any(|row| row.state == TickState::ClockStep) || cursor.key != times.key {
+            return None;
+        }
+        let backlog = Backlog { rule, times, cursor, book: self.book, now: self.facts.now.wall };
+        self.passed(&backlog, &note.ticks, note.cursor.at.after(Duration::from_nanos(1)))
     }
 
     /// Nothing is done: whoever waits is woken, and what is out of time is not at work.

@@ -104,8 +104,9 @@ fn once(runs: &Runs<'_>, draft: &mut Draft) {
         Some(_) | None => match runs.not_now(&cause, draft) {
             Some(reason) => wait(id, reason),
             None => {
-                let owed = Owed { origin: Origin::Generation(generation), due: facts.now.wall };
-                let fire = Fire { tick: None, run: owed, uid: runs.case.object.uid.clone(), cursor: None };
+                let owed = Owed { origin: Origin::Generation(generation), due: facts.now.wall, catches_up: false };
+                let fire =
+                    Fire { tick: None, passed: Vec::new(), run: owed, uid: runs.case.object.uid.clone(), cursor: None };
                 Decision { id, action: Some(Action::Fire(Box::new(fire))), because: Reason::Due }
             }
         },
@@ -273,7 +274,8 @@ fn ending(runs: &Runs<'_>, cause: &Cause, run: &Run) -> Option<Ending> {
     {
         return Some(Ending::Superseded);
     }
-    let newest = super::order::newest(runs.book);
+    let is_kept = run.catches_up && !runs.case.facts.is_off(Mutant::ReplacesCatchUp);
+    let newest = super::order::newest(runs.book).filter(|_| !is_kept);
     match (runs.rule.overlap, newest) {
         (super::rule::Overlap::Replace, Some(newest)) if newest != cause => Some(Ending::Replaced(newest.clone())),
         (_, _) => None,

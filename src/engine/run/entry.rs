@@ -17,6 +17,8 @@ use crate::engine::time::Timestamp;
 pub struct Fire {
     /// The due time that it settles, if it is for one.
     pub tick: Option<Tick>,
+    /// Due times before it that have no run, each with why.
+    pub passed: Vec<Tick>,
     /// The run; its cause is that of the instance.
     pub run: Owed,
     /// The uid of its object.
@@ -32,6 +34,8 @@ pub struct Owed {
     pub origin: Origin,
     /// It does not start before this.
     pub due: Timestamp,
+    /// See [`super::Run::catches_up`].
+    pub catches_up: bool,
 }
 
 /// What became of due times.
@@ -43,7 +47,8 @@ pub struct Note {
     pub cursor: Cursor,
 }
 
-/// A due time that is settled, or a gap of many.
+/// A due time that is settled, or a gap of many. A gap that begins on a due time that was settled already, before the
+/// clock was set back, begins right after that one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tick {
     /// As the schedule says; the first of a gap.

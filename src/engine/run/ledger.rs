@@ -117,6 +117,8 @@ pub struct Run {
     pub due: Timestamp,
     /// When the row was made.
     pub created: Timestamp,
+    /// It is one of those that are made up for one after another: none skips it, and none takes its place.
+    pub catches_up: bool,
     /// Attempts that a person has forgiven by asking for another go.
     pub forgiven: u32,
     /// Who asked for its end.

@@ -5,8 +5,10 @@
 //! The surprise: the ledger never says what runs. It says which runs are owed; whether one is under way is read from
 //! the process table, and how it ended from the record of its attempt.
 
+mod arrears;
 pub mod attempts;
 pub mod audit;
+mod backlog;
 pub mod decide;
 pub mod entry;
 pub mod expression;

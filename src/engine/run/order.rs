@@ -5,7 +5,7 @@
 //! starves while the limit is reached.
 
 use super::decide::Runs;
-use super::ledger::{Book, Ledger, Run};
+use super::ledger::{Book, Ledger, Origin, Run};
 use super::rule::{Overlap, Part};
 use crate::engine::converge::{Case, Draft, Facts};
 use crate::engine::desired::{Desired, Spec};
@@ -16,20 +16,33 @@ use crate::engine::plan::{Action, Decision, Reason};
 use crate::engine::time::Timestamp;
 
 /// The runs of an object that are not over, in the order in which they come. What has begun keeps its place, also before
-/// an older one that a person has reopened since; beyond that, the oldest comes first.
+/// an older one that a person has reopened since; beyond that, the oldest comes first, and what is made up for comes in
+/// the order of its due times, however the clock was set while they were found.
 pub(super) fn in_order<'a>(case: &Case<'_>, book: &'a Book) -> Vec<&'a Cause> {
     if book.runs.len() < 2 {
         return book.runs.keys().collect();
     }
-    let place = |(cause, run): (&'a Cause, &'a Run)| (!is_begun(case, cause, run), run.created, cause);
+    let place = |(cause, run): (&'a Cause, &'a Run)| (!is_begun(case, cause, run), age(run), cause);
     let mut places: Vec<_> = book.runs.iter().map(place).collect();
     places.sort_unstable();
     places.into_iter().map(|(_, _, cause)| cause).collect()
 }
 
-/// The newest run of an object that is not over.
+/// What a run is as old as.
+fn age(run: &Run) -> Timestamp {
+    match run.origin {
+        Origin::Tick(nominal) if run.catches_up => nominal,
+        Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_) | Origin::Message(_) => run.created,
+    }
+}
+
+/// The newest run of an object that is not over, but for those that are made up for: they take no place of another.
 pub(super) fn newest(book: &Book) -> Option<&Cause> {
-    book.runs.iter().max_by_key(|(cause, run)| (run.created, *cause)).map(|(cause, _)| cause)
+    book.runs
+        .iter()
+        .filter(|(_, run)| !run.catches_up)
+        .max_by_key(|(cause, run)| (run.created, *cause))
+        .map(|(cause, _)| cause)
 }
 
 /// The run of the same object that this one has to wait for.

@@ -9,9 +9,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::arrears::{Due, arrears};
 use super::decide::{Runs, held, refused};
 use super::ledger::{Cursor, Next, Origin, SCHEDULE, TickState, Times};
-use super::rule::{Missed, OnQuiet, Overlap, TimesRule};
+use super::rule::{OnQuiet, Overlap, TimesRule};
 use crate::engine::converge::{Draft, wait};
 use crate::engine::mutant::Mutant;
 use crate::engine::name::{Cause, InstanceId};
@@ -26,9 +27,6 @@ pub const STEP_MAX: Duration = Duration::from_secs(3 * 3600);
 
 /// The most runs made up for one gap.
 pub const CATCH_UP_MAX: usize = 100;
-
-/// The most rows of one note.
-const ROWS_MAX: usize = 256;
 
 /// The most due times of one gap that are counted; a longer gap says "at least".
 pub const COUNTED_MAX: u32 = 10_000;
@@ -205,35 +203,19 @@ fn reboot(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, dra
     // The cursor stays where it is: what passed while the machine was off is another question.
     let cursor = moved(cursor, cursor.at, facts.now);
     let nominal = facts.now.wall;
-    Some(match one(runs, rule, times, nominal, false, runs.book.runs.len(), draft) {
+    let boot = Due { nominal, late: Duration::ZERO, catches_up: false, stands_for: 0 };
+    Some(match one(runs, rule, times, &boot, draft) {
         Settled::Run { state: _, why: _, due } => {
-            let owed = Owed { origin: Origin::Tick(nominal), due };
-            let fire = Fire { tick: None, run: owed, uid: runs.case.object.uid.clone(), cursor: Some(cursor) };
+            let owed = Owed { origin: Origin::Tick(nominal), due, catches_up: false };
+            let uid = runs.case.object.uid.clone();
+            let fire = Fire { tick: None, passed: Vec::new(), run: owed, uid, cursor: Some(cursor) };
             Decision { id: runs.id(&cause), action: Some(Action::Fire(Box::new(fire))), because: Reason::Due }
         }
         Settled::Nothing { state, why } => note(runs, vec![Tick { nominal, to: None, count: 1, state, why }], cursor),
     })
 }
 
-/// The due times that have come, sorted out.
-#[derive(Default)]
-struct Arrears {
-    /// Not late, oldest first.
-    on_time: Vec<Timestamp>,
-    /// Late, and to be made up for, oldest first.
-    made_up: Vec<Timestamp>,
-    /// Late, and gone.
-    gone: Option<Gap>,
-}
-
-#[derive(Clone, Copy)]
-struct Gap {
-    from: Timestamp,
-    to: Timestamp,
-    count: u32,
-}
-
-/// What is written next: rows for all that is settled without a run, up to the first that has one; else that run.
+/// What is written next: at most one run, together with rows for all that is settled before it without one.
 fn due(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, draft: &mut Draft) -> Vec<Decision> {
     let facts = runs.case.facts;
     let now = facts.now.wall;
@@ -241,46 +223,57 @@ fn due(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, draft:
     if is_none && !facts.is_off(Mutant::FiresEarly) {
         return Vec::new();
     }
-    let arrears = arrears(runs, rule, times, cursor, now);
+    let arrears = arrears(runs, rule, times, cursor);
     let mut rows: Vec<Tick> = Vec::new();
-    if let Some(gap) = arrears.gone {
-        let why = gone_because(rule, &arrears);
-        rows.push(Tick { nominal: gap.from, to: Some(gap.to), count: gap.count, state: TickState::Missed, why });
-    }
-    let made_up = arrears.made_up.iter().map(|at| (*at, true));
-    let mut written = Vec::new();
-    for (nominal, is_made_up) in made_up.chain(arrears.on_time.iter().map(|at| (*at, false))) {
-        match one(runs, rule, times, nominal, is_made_up, runs.book.runs.len(), draft) {
-            Settled::Run { state, why, due } => {
-                if rows.is_empty() || facts.is_off(Mutant::CursorJumps) {
-                    let tick = Tick { nominal, to: None, count: 1, state, why };
-                    written.push(fire(runs, tick, due, cursor));
-                }
+    let mut run = None;
+    for due in &arrears.each {
+        let nominal = due.nominal;
+        match one(runs, rule, times, due, draft) {
+            Settled::Run { state, why, due: start } => {
+                let owed = Owed { origin: Origin::Tick(nominal), due: start, catches_up: due.catches_up };
+                run = Some((Tick { nominal, to: None, count: 1, state, why }, owed));
                 break;
             }
-            Settled::Nothing { state, why } if rows.len() < ROWS_MAX => {
-                rows.push(Tick { nominal, to: None, count: 1, state, why });
-            }
-            Settled::Nothing { .. } => break,
+            Settled::Nothing { state, why } => rows.push(Tick { nominal, to: None, count: 1, state, why }),
         }
     }
-    if let Some(last) = rows.last() {
-        let cursor = moved(cursor, last.to.unwrap_or(last.nominal), facts.now);
-        written.push(note(runs, rows, cursor));
+    if let Some(gap) = arrears.gone.filter(|_| run.is_none() || !facts.is_off(Mutant::PassesInSilence)) {
+        let is_run = run.is_some() && rows.is_empty();
+        let why = arrears.gone_because(rule, is_run);
+        let row = Tick { nominal: gap.from, to: Some(gap.to), count: gap.count, state: TickState::Missed, why };
+        rows.insert(0, row);
     }
-    written
+    // While a look is worked off, the cursor says when that was.
+    let place = |at: Timestamp| match arrears.is_rest {
+        true => Cursor { at: at.max(cursor.at), ..cursor.clone() },
+        false => moved(cursor, at, facts.now),
+    };
+    let last = rows.last().map(|last| place(last.to.unwrap_or(last.nominal)));
+    match (run, last) {
+        (Some((tick, owed)), Some(last)) if facts.is_off(Mutant::CursorJumps) => {
+            let at = place(tick.nominal);
+            vec![fire(runs, tick, rows.clone(), owed, at), note(runs, rows, last)]
+        }
+        (Some((tick, owed)), _) => {
+            let at = place(tick.nominal);
+            vec![fire(runs, tick, rows, owed, at)]
+        }
+        (None, Some(last)) => vec![note(runs, rows, last)],
+        (None, None) => Vec::new(),
+    }
 }
 
-fn fire(runs: &Runs<'_>, tick: Tick, due: Timestamp, cursor: &Cursor) -> Decision {
+fn fire(runs: &Runs<'_>, tick: Tick, passed: Vec<Tick>, owed: Owed, cursor: Cursor) -> Decision {
     let facts = runs.case.facts;
-    let nominal = tick.nominal;
-    let cursor = moved(cursor, nominal, facts.now);
     let cursor = if facts.is_off(Mutant::FiresAgain) { Cursor { at: cursor.since, ..cursor } } else { cursor };
-    let owed = Owed { origin: Origin::Tick(nominal), due };
+    let id = runs.id(&Cause::tick(tick.nominal));
+    let because = match (&*tick.why, tick.state) {
+        ("on time", TickState::Fired) => Reason::Due,
+        (_, state) => Reason::Settled { state, why: tick.why.clone() },
+    };
     let uid = runs.case.object.uid.clone();
-    let fire = Fire { tick: Some(tick), run: owed, uid, cursor: Some(cursor) };
-    let id = runs.id(&Cause::tick(nominal));
-    Decision { id, action: Some(Action::Fire(Box::new(fire))), because: Reason::Due }
+    let fire = Fire { tick: Some(tick), passed, run: owed, uid, cursor: Some(cursor) };
+    Decision { id, action: Some(Action::Fire(Box::new(fire))), because }
 }
 
 /// Rows without a run stand under the schedule itself: a run of the same due time may be open since before the clock was
@@ -294,121 +287,36 @@ fn note(runs: &Runs<'_>, ticks: Vec<Tick>, cursor: Cursor) -> Decision {
     Decision { id, action: Some(Action::Note(Box::new(Note { ticks, cursor }))), because }
 }
 
-fn gone_because(rule: &TimesRule, arrears: &Arrears) -> Arc<str> {
-    let within = crate::engine::time::Span(rule.missed_within);
-    match rule.missed {
-        Missed::Skip => "nothing was there to start it in time, and `missed: skip` makes nothing up".into(),
-        Missed::Once if !arrears.on_time.is_empty() || !arrears.made_up.is_empty() => {
-            "nothing was there to start it in time; a later due time runs for it".into()
-        }
-        Missed::Once => format!("nothing was there to start it in time, and it is over {within} ago").into(),
-        Missed::All => {
-            format!("nothing was there to start it in time; over {within} ago, or more than {CATCH_UP_MAX}").into()
-        }
-    }
-}
-
-/// Sorts out every due time after the cursor that has come.
-fn arrears(runs: &Runs<'_>, rule: &TimesRule, times: &Times, cursor: &Cursor, now: Timestamp) -> Arrears {
-    let mut found = Arrears::default();
-    let mut late: Vec<Timestamp> = Vec::new();
-    let until = now.before(times.offset);
-    let until = if runs.case.facts.is_off(Mutant::FiresEarly) { until.after(Duration::from_secs(3600)) } else { until };
-    let horizon = now.before(rule.missed_within.max(LATE)).before(times.offset);
-    let mut after = cursor.at;
-    let mut counted = 0_u32;
-    while let Some(nominal) = times.schedule.next(after, cursor.since, &times.zone).filter(|at| *at <= until) {
-        after = nominal;
-        counted = counted.saturating_add(1);
-        if counted >= COUNTED_MAX && nominal < horizon {
-            // What lies further back than anything is made up for is not counted one by one for ever.
-            found.add_gone(nominal);
-            after = horizon;
-        } else if nominal.after(times.offset).after(LATE) < now {
-            late.push(nominal);
-        } else {
-            found.on_time.push(nominal);
-        }
-        if late.len() > CATCH_UP_MAX && !runs.case.facts.is_off(Mutant::CatchesUpUnbounded) {
-            found.add_gone(late.remove(0));
-        }
-    }
-    for nominal in late {
-        let is_recent = now <= nominal.after(times.offset).after(rule.missed_within);
-        if is_recent && rule.missed != Missed::Skip {
-            found.made_up.push(nominal);
-        } else {
-            found.add_gone(nominal);
-        }
-    }
-    found.thin(rule)
-}
-
-impl Arrears {
-    fn add_gone(&mut self, at: Timestamp) {
-        let gap = self.gone.get_or_insert(Gap { from: at, to: at, count: 0 });
-        (gap.to, gap.count) = (at.max(gap.to), gap.count.saturating_add(1));
-    }
-
-    /// Keeps what the rule makes up for.
-    fn thin(mut self, rule: &TimesRule) -> Arrears {
-        let kept = match rule.missed {
-            Missed::All => return self,
-            Missed::Skip => 0,
-            // A due time that is on time runs for those before it, too.
-            Missed::Once => usize::from(self.on_time.is_empty()),
-        };
-        let drop = self.made_up.len().saturating_sub(kept);
-        for nominal in self.made_up.drain(..drop).collect::<Vec<_>>() {
-            self.add_gone(nominal);
-        }
-        self
-    }
-}
-
 /// What becomes of one due time.
 enum Settled {
     Run { state: TickState, why: Arc<str>, due: Timestamp },
     Nothing { state: TickState, why: Arc<str> },
 }
 
-fn one(
-    runs: &Runs<'_>,
-    rule: &TimesRule,
-    times: &Times,
-    nominal: Timestamp,
-    is_made_up: bool,
-    open: usize,
-    draft: &mut Draft,
-) -> Settled {
+fn one(runs: &Runs<'_>, rule: &TimesRule, times: &Times, due: &Due, draft: &mut Draft) -> Settled {
     let facts = runs.case.facts;
+    let skipped = |why: Arc<str>| Settled::Nothing { state: TickState::Skipped, why };
     match held(runs, true, draft) {
         None => {}
         Some(reason @ Reason::NeedsConsent { .. }) => {
             return Settled::Nothing { state: TickState::Held, why: reason.to_string().into() };
         }
-        Some(reason) => return Settled::Nothing { state: TickState::Skipped, why: reason.to_string().into() },
+        Some(reason) => return skipped(reason.to_string().into()),
     }
-    if runs.book.runs.contains_key(&Cause::tick(nominal)) {
-        return Settled::Nothing {
-            state: TickState::Skipped,
-            why: "its run is owed already: the clock was set back".into(),
-        };
+    if runs.book.runs.contains_key(&Cause::tick(due.nominal)) {
+        return skipped("its run is owed already: the clock was set back".into());
     }
-    if let Some(why) = no_room(runs, rule, open) {
-        return Settled::Nothing { state: TickState::Skipped, why };
+    if let Some(why) = no_room(runs, rule, due.catches_up) {
+        return skipped(why);
     }
     // Catching up is spread, so that a hundred jobs do not start together when a machine comes back.
-    let start = if is_made_up { facts.now.wall.after(times.spread) } else { nominal.after(times.offset) };
-    let at = start.max(facts.now.wall);
-    match quiet_until(times, at) {
+    let is_spread = due.catches_up || due.late > LATE;
+    let start = if is_spread { facts.now.wall.after(times.spread) } else { due.nominal.after(times.offset) };
+    match quiet_until(times, start.max(facts.now.wall)) {
         Some((until, name)) if !facts.is_off(Mutant::IgnoreQuiet) => {
             let span = crate::engine::time::utc(until);
             match rule.on_quiet {
-                OnQuiet::Skip => Settled::Nothing {
-                    state: TickState::Skipped,
-                    why: format!("quiet hours {name} until {span}").into(),
-                },
+                OnQuiet::Skip => skipped(format!("quiet hours {name} until {span}").into()),
                 OnQuiet::Defer => Settled::Run {
                     state: TickState::Deferred,
                     why: format!("until {span}, by quiet hours {name}").into(),
@@ -416,24 +324,32 @@ fn one(
                 },
             }
         }
-        Some(_) | None if is_made_up => {
-            Settled::Run { state: TickState::Fired, why: "late: made up for".into(), due: start }
-        }
-        Some(_) | None => Settled::Run { state: TickState::Fired, why: "on time".into(), due: start },
+        Some(_) | None => Settled::Run { state: TickState::Fired, why: due.words(), due: start },
     }
 }
 
 /// Why the runs that are not over leave no room for another.
-fn no_room(runs: &Runs<'_>, rule: &TimesRule, open: usize) -> Option<Arc<str>> {
-    if runs.case.facts.is_off(Mutant::IgnoreOverlap) {
+fn no_room(runs: &Runs<'_>, rule: &TimesRule, catches_up: bool) -> Option<Arc<str>> {
+    let facts = runs.case.facts;
+    if facts.is_off(Mutant::IgnoreOverlap) {
         return None;
     }
+    let open = runs.book.runs.len();
     let count = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
     let oldest = || runs.order.first().map_or_else(|| "of an earlier due time".to_owned(), ToString::to_string);
     if rule.is_once && open > 0 {
         return Some(format!("the one run it has is not over: {}", oldest()).into());
     }
+    // What is made up for waits for its turn, whatever is at work.
+    if catches_up && !facts.is_off(Mutant::SkipsCatchUp) {
+        return None;
+    }
+    let waiting = runs.book.runs.values().filter(|run| run.catches_up).count();
+    let behind = if waiting > 1 { format!(", {waiting} that are made up for among them") } else { String::new() };
     match runs.rule.overlap {
+        Overlap::Skip if open > 1 => {
+            Some(format!("the run {} and {} more are not over{behind} (overlap: skip)", oldest(), open - 1).into())
+        }
         Overlap::Skip if open > 0 => Some(format!("the run {} is not over (overlap: skip)", oldest()).into()),
         Overlap::Queue(limit) if open > count(limit) => {
             Some(format!("{limit} already wait behind the run {} (overlap: queue)", oldest()).into())
