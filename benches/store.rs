@@ -156,6 +156,7 @@ fn fire(object: u64, n: u64) -> Write {
         origin: OriginRow::Tick(at(n)),
         due: at(n),
         created: at(n),
+        catches_up: false,
         started: None,
         attempts: 0,
         base_attempts: 0,
@@ -165,7 +166,7 @@ fn fire(object: u64, n: u64) -> Write {
         generation: 1,
         end: None,
     };
-    Write::Fire { tick: Some(tick), run: Box::new(run), cursor: None }
+    Write::Fire { tick: Some(tick), passed: Vec::new(), run: Box::new(run), cursor: None }
 }
 
 fn finish(object: u64, n: u64) -> Write {

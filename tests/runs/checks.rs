@@ -447,9 +447,10 @@ impl World {
     pub fn forgive(&mut self, object: &ObjectRef, root: &Cause) {
         let is_over = |cause: &Cause| {
             let row = self.store.runs.get(&(object.clone(), cause.clone()));
-            row.is_some_and(|row| row.end.is_some())
+            row.is_none_or(|row| row.end.is_some())
         };
-        // After the reopening: what is over still is a step that went well.
+        // After the reopening: what is over still is a step that went well, and one without a row was not reopened. The
+        // condition of a step goes with the step.
         let keep = |id: &InstanceId| {
             let text = id.cause.to_string();
             let step: Cause = text.trim_end_matches(".when").parse().expect("a cause");
@@ -459,7 +460,7 @@ impl World {
         let failures: Vec<InstanceId> = self.failures.keys().filter(|id| !keep(id)).cloned().collect();
         let done: Vec<InstanceId> = self.done.iter().filter(|id| !keep(id)).cloned().collect();
         self.failures.retain(|id, _| !failures.contains(id));
-        self.done.retain(|id| id.cause.to_string().ends_with(".when") || !done.contains(id));
+        self.done.retain(|id| !done.contains(id));
     }
 
     /// Nothing runs longer than it may, once nobody disturbs.
