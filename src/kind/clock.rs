@@ -14,11 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::FieldError;
 use super::units::Wrong;
 use crate::engine::run::At;
+use crate::engine::schedule::zone::name_fault;
 use crate::engine::time::{Timestamp, utc};
 
-/// The longest name of a zone, in bytes.
-const ZONE_BYTES_MAX: usize = 64;
-const ZONE_HELP: &str = "write the IANA name of a place, such as Europe/Berlin, or UTC";
 const MOMENT_HELP: &str = "write 2026-12-01T09:00 for the clock of a zone, or 2026-12-01T09:00:00Z with an offset";
 
 /// Days from Monday on, and the bits of the engine, where 0 is Sunday.
@@ -41,25 +39,9 @@ pub fn zone_schema(schema: &mut Schema) {
 
 /// Says why a text cannot be the name of a zone, whatever zones there are.
 pub fn check_zone(path: &[&str], zone: Option<&String>, errors: &mut Vec<FieldError>) {
-    if let Some(wrong) = zone.and_then(|zone| zone_fault(zone)) {
-        errors.push(FieldError::new(path, wrong.what, wrong.help));
+    if let Some(fault) = zone.and_then(|zone| name_fault(zone)) {
+        errors.push(FieldError::new(path, fault.what, fault.help));
     }
-}
-
-fn zone_fault(zone: &str) -> Option<Wrong> {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'_' | b'-' | b'+');
-    let rest = ["UTC", "GMT"].iter().find_map(|word| zone.strip_prefix(word)).unwrap_or(zone);
-    let is_offset = rest.starts_with(['+', '-']) || zone.starts_with(|first: char| first.is_ascii_digit());
-    let is_short = zone.len() <= 5 && zone.bytes().all(|b| b.is_ascii_uppercase()) && zone != "UTC";
-    let what = match zone {
-        "" => "is empty",
-        _ if zone.starts_with("TZ=") => "is a setting, and the name alone belongs here",
-        _ if is_offset => "is an offset, which does not know when clocks change",
-        _ if is_short => "is an abbreviation, which does not know when clocks change",
-        _ if zone.len() > ZONE_BYTES_MAX || !zone.bytes().all(is_plain) => "is no name of a zone",
-        _ => return None,
-    };
-    Some(Wrong::new(what, ZONE_HELP))
 }
 
 /// A moment: with an offset, or on the clock of a zone that stands beside it.

@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::schedule::Zone;
+use crate::engine::schedule::zone::{NAME_HELP, NAME_MAX, NO_ZONE, name_fault};
 
 /// Where systems keep zone data.
 const FOLDERS: &[&str] = &["/usr/share/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo", "/etc/zoneinfo"];
@@ -29,17 +30,12 @@ const AREAS: &[&str] = &[
     "Indian",
     "Pacific",
 ];
-/// Names in the data that are abbreviations: which clock they mean is nobody's to guess.
-const ABBREVIATIONS: &[&str] =
-    &["CET", "CST6CDT", "EET", "EST", "EST5EDT", "HST", "MET", "MST", "MST7MDT", "PST8PDT", "WET"];
 /// Files of zones have some kilobytes.
 const BYTES_MAX: u64 = 1 << 20;
-/// No zone has a longer name.
-const NAME_MAX: usize = 64;
 /// Names this alike are probably meant.
 const ALIKE_MIN: f64 = 0.85;
 
-const HELP: &str = "write the IANA name of a place, such as Europe/Berlin, or UTC";
+const HELP: &str = NAME_HELP;
 
 /// Why a name gives no zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -282,34 +278,14 @@ fn shown(name: &str) -> String {
 
 /// Refuses what is no name of a zone, whatever files there are.
 fn check(name: &str) -> Result<(), NameError> {
-    let error =
-        |what: &str, help: &str| Err(NameError { name: shown(name), what: what.to_owned(), help: help.to_owned() });
-    if name.is_empty() {
-        return error("is no time zone", HELP);
+    match name_fault(name) {
+        None => Ok(()),
+        // A place may be meant.
+        Some(fault) if fault.what == NO_ZONE && !name.is_empty() => {
+            Err(NameError { name: shown(name), what: fault.what, help: alike(&shown(name)) })
+        }
+        Some(fault) => Err(NameError { name: shown(name), what: fault.what, help: fault.help }),
     }
-    if let Some((before, rest)) = name.split_once('=') {
-        let help = if before == "TZ" && is_bundled(rest) { format!("write {rest}") } else { HELP.to_owned() };
-        return error("sets a variable", &help);
-    }
-    let is_offset = name.starts_with(['+', '-']) || name.starts_with(|c: char| c.is_ascii_digit());
-    let after_utc = ["UTC", "GMT", "Z"].iter().find_map(|zero| name.strip_prefix(zero));
-    if is_offset || after_utc.is_some_and(|rest| rest.starts_with(['+', '-']) || (name.len() == 1)) {
-        return error("is a fixed offset, which is wrong for half of the year in most places", HELP);
-    }
-    if ABBREVIATIONS.contains(&name) {
-        return error("is an abbreviation, which several places share", HELP);
-    }
-    let is_part = |part: &str| {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte);
-        !part.is_empty() && part.bytes().all(is_plain)
-    };
-    if name.len() > NAME_MAX || !name.split('/').all(is_part) {
-        return match name.contains("..") || name.starts_with(['/', ':']) {
-            true => error("is a path, not a name", HELP),
-            false => error("is no time zone", &alike(&shown(name))),
-        };
-    }
-    Ok(())
 }
 
 /// What a folder of zone data says about its release.

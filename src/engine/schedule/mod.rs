@@ -12,7 +12,7 @@ mod parse;
 mod quiet;
 mod warn;
 mod words;
-mod zone;
+pub mod zone;
 
 use std::fmt;
 use std::time::Duration;

@@ -18,6 +18,55 @@ const SHIFTS_MAX: usize = 4096;
 /// Files of zones have some kilobytes.
 const BYTES_MAX: usize = 1 << 20;
 
+/// No zone has a longer name, in bytes.
+pub const NAME_MAX: usize = 64;
+/// What to write where the name of a zone is wrong.
+pub const NAME_HELP: &str = "write the IANA name of a place, such as Europe/Berlin, or UTC";
+/// What is wrong with a name that nothing is known by.
+pub const NO_ZONE: &str = "is no time zone";
+/// Names in the data that are abbreviations: which clock they mean is nobody's to guess.
+const ABBREVIATIONS: &[&str] =
+    &["CET", "CST6CDT", "EET", "EST", "EST5EDT", "HST", "MET", "MST", "MST7MDT", "PST8PDT", "WET"];
+
+/// Why a text is no name of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameFault {
+    /// The rest of a sentence that begins with the name.
+    pub what: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// Why a text cannot be the name of a zone, whatever zones there are.
+#[must_use]
+pub fn name_fault(name: &str) -> Option<NameFault> {
+    let fault = |what: &str, help: &str| Some(NameFault { what: what.to_owned(), help: help.to_owned() });
+    if name.is_empty() {
+        return fault(NO_ZONE, NAME_HELP);
+    }
+    if let Some((before, rest)) = name.split_once('=') {
+        let is_place = before == "TZ" && rest.contains('/') && name_fault(rest).is_none();
+        return fault("sets a variable", &if is_place { format!("write {rest}") } else { NAME_HELP.to_owned() });
+    }
+    let is_offset = name.starts_with(['+', '-']) || name.starts_with(|c: char| c.is_ascii_digit());
+    let after_utc = ["UTC", "GMT", "Z"].iter().find_map(|zero| name.strip_prefix(zero));
+    if is_offset || after_utc.is_some_and(|rest| rest.starts_with(['+', '-']) || name.len() == 1) {
+        return fault("is a fixed offset, which is wrong for half of the year in most places", NAME_HELP);
+    }
+    if ABBREVIATIONS.contains(&name) {
+        return fault("is an abbreviation, which several places share", NAME_HELP);
+    }
+    let is_part = |part: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-".contains(&byte);
+        !part.is_empty() && part.bytes().all(is_plain)
+    };
+    if name.len() <= NAME_MAX && name.split('/').all(is_part) {
+        return None;
+    }
+    let is_path = name.contains("..") || name.starts_with(['/', ':']);
+    fault(if is_path { "is a path, not a name" } else { NO_ZONE }, NAME_HELP)
+}
+
 /// One change of an offset. All are seconds; those of the offset count eastwards of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shift {
