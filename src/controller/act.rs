@@ -127,7 +127,8 @@ impl Core {
 
     fn record_lost(&mut self, id: &InstanceId, attempt: u32, now: &Now) -> bool {
         let is_asked = self.ending.remove(id) == Some(attempt);
-        match lost::declare(&self.home, id, attempt, is_asked, now) {
+        let has_runs = self.rule(&id.object).is_some() || self.observed.ledger.books.contains_key(&id.object);
+        match lost::declare(&self.home, id, attempt, (is_asked, has_runs), now) {
             Ok(Declared::Lost) => self.look_once(id) || !self.doubts.is_empty(),
             Ok(Declared::Busy) => {
                 self.doubt(id);

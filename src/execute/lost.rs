@@ -24,15 +24,22 @@ pub enum Declared {
     Busy,
 }
 
-/// Writes into the record of `number` that it was lost; one that has an end by now is left as it is.
+/// Writes into the record of `number` that it was lost; one that has an end by now is left as it is. `is_durable`: it is
+/// an attempt of a run, and on the disk when this returns.
 ///
 /// # Errors
 /// When the lock cannot be tried or the record cannot be written.
-pub fn declare(home: &Home, id: &InstanceId, number: u32, is_asked: bool, now: &Now) -> io::Result<Declared> {
+pub fn declare(
+    home: &Home,
+    id: &InstanceId,
+    number: u32,
+    (is_asked, is_durable): (bool, bool),
+    now: &Now,
+) -> io::Result<Declared> {
     let folder = home.records(id);
     let Some(_held) = lock(&folder)? else { return Ok(Declared::Busy) };
     let end = End::lost(now.boot.nanos(), now.wall.nanos(), is_asked);
-    attempt::write_lost(&folder, number, &end)?;
+    attempt::write_lost(&folder, number, &end, is_durable)?;
     Ok(Declared::Lost)
 }
 

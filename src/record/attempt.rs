@@ -387,11 +387,11 @@ pub fn write_end(record: impl AsFd, end: &End) -> io::Result<()> {
 }
 
 /// Writes an end into the existing record of an attempt whose shim could not: it was killed, and whoever calls this
-/// holds the lock. A record that has its end already is left as it is.
+/// holds the lock. A record that has its end already is left as it is. `is_durable`: it is on the disk when this returns.
 ///
 /// # Errors
 /// The system's error, `NotFound` when there is no such record.
-pub fn write_lost(folder: &Path, attempt: u32, end: &End) -> io::Result<()> {
+pub fn write_lost(folder: &Path, attempt: u32, end: &End, is_durable: bool) -> io::Result<()> {
     let path = folder.join(file_name(attempt).as_str());
     let record = rustix::fs::openat(CWD, &path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let mut half = [0; END_LEN];
@@ -399,5 +399,6 @@ pub fn write_lost(folder: &Path, attempt: u32, end: &End) -> io::Result<()> {
     if half.get(..length).and_then(unsealed).and_then(parse_end).is_some() {
         return Ok(());
     }
-    write_end(record, end)
+    write_end(&record, end)?;
+    if is_durable { keep_end(&record) } else { Ok(()) }
 }

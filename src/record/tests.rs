@@ -185,10 +185,10 @@ fn a_lost_attempt_is_declared_once() {
     let read =
         || attempt::parse(&std::fs::read(folder.path().join("00000003.attempt")).expect("a file")).expect("whole").1;
     assert_eq!(read(), None);
-    attempt::write_lost(folder.path(), 3, &End::lost(10, 20, false)).expect("an end");
-    attempt::write_lost(folder.path(), 3, &End::lost(11, 21, true)).expect("the end stands");
+    attempt::write_lost(folder.path(), 3, &End::lost(10, 20, false), true).expect("an end");
+    attempt::write_lost(folder.path(), 3, &End::lost(11, 21, true), false).expect("the end stands");
     assert_eq!(read(), Some(End::lost(10, 20, false)));
-    assert!(attempt::write_lost(folder.path(), 4, &End::lost(1, 2, false)).is_err());
+    assert!(attempt::write_lost(folder.path(), 4, &End::lost(1, 2, false), true).is_err());
 }
 
 #[test]
