@@ -195,7 +195,7 @@ impl Core {
         }))
     }
 
-    fn rule(&self, object: &ObjectRef) -> Option<&RunRule> {
+    pub(super) fn rule(&self, object: &ObjectRef) -> Option<&RunRule> {
         match &self.desired.objects.get(object)?.spec {
             Spec::Known(kind) => kind.runs(),
             Spec::Opaque { .. } => None,
