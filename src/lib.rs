@@ -18,5 +18,6 @@ pub mod mailbox;
 pub mod observe;
 pub mod probe;
 pub mod record;
+pub mod rpc;
 pub mod shim;
 pub mod store;

@@ -81,6 +81,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("store", &["engine"]),
     ("mailbox", &["engine", "store"]),
     ("call", &[]),
+    // What verbs read and write without printing stands in `cli`; this is another way to the same.
+    ("rpc", ANY),
     ("cli", ANY),
     ("controller", ANY),
     ("lib", ANY),
@@ -102,6 +104,7 @@ const ANY: &[&str] = &[
     "observe",
     "probe",
     "record",
+    "rpc",
     "shim",
     "store",
 ];

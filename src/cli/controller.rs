@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::apply::quoted;
 use super::{Failure, Format, Global, Outcome, exit};
-use crate::controller::request;
 use crate::controller::{Left, Options, RunError, run as run_controller};
 use crate::home::Home;
-use crate::observe::proc::ancestors;
-use crate::observe::{ProcTable, Table};
+use crate::observe::proc::{ancestors, from};
+use crate::observe::{ProcTable, Process, Table};
 use crate::record::argv;
+use crate::rpc::{Error, client};
 use crate::shim::first::{self, Role};
 
 /// How long a controller may take to answer a question.
@@ -115,7 +115,17 @@ pub(super) fn open(global: &Global) -> Result<Home, Failure> {
 /// The shim this process runs under, if any: `service/web/0`.
 #[must_use]
 pub fn shim_above() -> Option<String> {
-    ancestors().iter().filter(|process| argv::is_comm(process.name.as_bytes())).find_map(|process| {
+    shim_among(&ancestors())
+}
+
+/// The same for another process.
+#[must_use]
+pub fn shim_above_of(pid: u32) -> Option<String> {
+    shim_among(&from(pid))
+}
+
+fn shim_among(processes: &[Process]) -> Option<String> {
+    processes.iter().filter(|process| argv::is_comm(process.name.as_bytes())).find_map(|process| {
         let bytes = ProcTable.argv(process.pid)?;
         argv::parse(&bytes).map(|said| said.instance.to_owned())
     })
@@ -362,7 +372,7 @@ pub fn ping(home: &Home) -> Result<Option<u64>, Failure> {
 #[must_use]
 pub fn is_absent(home: &Home) -> bool {
     let soon = Some(Duration::from_secs(1));
-    socket(home).is_ok_and(|socket| matches!(request::ask(&socket, "ping", &json!({}), soon), Ok(None)))
+    socket(home).is_ok_and(|socket| matches!(client::ask(&socket, "ping", &json!({}), soon), Ok(None)))
 }
 
 /// Has a running controller read everything again. False when none runs.
@@ -381,11 +391,16 @@ pub fn nudge(home: &Home) -> Result<bool, Failure> {
 
 /// The answer of the controller; `None` when none runs, or none any more.
 pub(super) fn ask(home: &Home, method: &str, params: &Value) -> Result<Option<Value>, Failure> {
-    request::ask(&socket(home)?, method, params, Some(PATIENCE)).map_err(|error| mute(home, &error))
+    client::ask(&socket(home)?, method, params, Some(PATIENCE)).map_err(|error| mute(home, &error))
+}
+
+/// The same, with an error as it was answered.
+pub(super) fn call(home: &Home, method: &str, params: &Value) -> Result<Option<Result<Value, Error>>, Failure> {
+    client::call(&socket(home)?, method, params, Some(PATIENCE)).map_err(|error| mute(home, &error))
 }
 
 pub(super) fn socket(home: &Home) -> Result<PathBuf, Failure> {
-    request::socket(home).map_err(|error| Failure::new(exit::FAILED, error.to_string()))
+    home.socket().map_err(|error| Failure::new(exit::FAILED, error.to_string()))
 }
 
 pub(super) fn mute(home: &Home, error: &std::io::Error) -> Failure {

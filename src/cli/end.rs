@@ -5,8 +5,8 @@
 
 use super::controller::{PATIENCE, ensure, mute, open, socket};
 use super::{Failure, Global, Outcome, exit};
-use crate::controller::request::{self, Ended};
 use crate::home::Home;
+use crate::rpc::client::{self, Ended};
 
 /// Ends the controller, with all services when `all` is set.
 ///
@@ -27,7 +27,7 @@ pub fn stop(global: &Global, all: bool) -> Outcome {
 /// # Errors
 /// When it does not answer.
 pub fn end(home: &Home) -> Result<bool, Failure> {
-    let ended = request::stop(&socket(home)?, false, Some(PATIENCE)).map_err(|error| mute(home, &error))?;
+    let ended = client::stop(&socket(home)?, false, Some(PATIENCE)).map_err(|error| mute(home, &error))?;
     Ok(ended != Ended::Nobody)
 }
 
@@ -52,7 +52,7 @@ const STOPS_MAX: usize = 3;
 /// Services run on without a controller, so one is needed to stop them.
 fn stop_all(global: &Global, home: &Home) -> Outcome {
     for _ in 0..STOPS_MAX {
-        match request::stop(&socket(home)?, true, None).map_err(|error| mute(home, &error))? {
+        match client::stop(&socket(home)?, true, None).map_err(|error| mute(home, &error))? {
             Ended::AsAsked { left } if !left.is_empty() => {
                 let text = format!(
                     "all else and the controller are stopped; not stopped, or not known to be:\n  {}\n  \

@@ -14,7 +14,7 @@ use super::past::{self, Past};
 use super::{Failure, Global, exit, timetable};
 use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
-use crate::controller::{items, request, twins};
+use crate::controller::{items, twins};
 use crate::desired::generation::{Stored, StoredObject};
 use crate::desired::{Store, parsed, resolve};
 use crate::engine::backoff::End;
@@ -28,6 +28,7 @@ use crate::engine::{
 };
 use crate::home::Home;
 use crate::observe::{Clock, Look, ProcTable, clock};
+use crate::rpc::client;
 
 /// Everything that can be known at one moment.
 #[derive(Debug)]
@@ -500,11 +501,11 @@ fn waiting(home: &Home) -> BTreeMap<String, String> {
 /// What a controller says of itself; nothing when none answers at once.
 fn status_now(home: &Home) -> Option<Value> {
     let soon = Some(Duration::from_secs(1));
-    request::ask(&home.socket().ok()?, "controller.status", &json!({}), soon).ok()?
+    client::ask(&home.socket().ok()?, "controller.status", &json!({}), soon).ok()?
 }
 
 /// What a running controller knows of items; nothing when none answers at once.
 fn asked_items(home: &Home) -> Option<Value> {
     let soon = Some(Duration::from_secs(1));
-    request::ask(&home.socket().ok()?, "controller.items", &json!({}), soon).ok()?
+    client::ask(&home.socket().ok()?, "controller.items", &json!({}), soon).ok()?
 }

@@ -12,12 +12,12 @@ use serde_json::{Map, Value, json};
 
 use super::facts::{Facts, age_of};
 use crate::controller::report::rfc3339;
-use crate::controller::request;
 use crate::desired::generation::Stored;
 use crate::engine::probe::{Evidence, Health};
 use crate::engine::{BootTime, InstanceId, Now, Observed, Timestamp};
 use crate::home::Home;
 use crate::record::notify;
+use crate::rpc::client;
 
 /// How long a controller may take to say it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub fn ask(home: &Home, stored: &Stored) -> Told {
     }
     let asked = home.socket().ok().and_then(|socket| {
         let patience = Some(PATIENCE);
-        request::ask(&socket, "controller.health", &json!({}), patience).ok()??.get_mut("instances").map(Value::take)
+        client::ask(&socket, "controller.health", &json!({}), patience).ok()??.get_mut("instances").map(Value::take)
     });
     match asked {
         Some(instances) => Told { instances: serde_json::from_value(instances).unwrap_or_default(), is_answered: true },

@@ -36,6 +36,7 @@ pub mod past;
 pub mod pause;
 pub mod poke;
 pub mod restart;
+pub mod rpc;
 pub mod run;
 pub mod runs;
 pub mod schema;
@@ -215,6 +216,7 @@ enum Verb {
     Import(import::Args),
     Job(job::Args),
     Controller(controller::Args),
+    Rpc(rpc::Args),
     Doctor(doctor::Args),
     Completion(completion::Args),
     /// Print the version
@@ -271,6 +273,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Import(args) => import::run(global, args),
         Verb::Job(args) => job::run(global, args),
         Verb::Controller(args) => controller::run(global, args),
+        Verb::Rpc(args) => rpc::run(global, &args),
         Verb::Doctor(args) => doctor::run(global, &args),
         Verb::Completion(args) => completion::run(&args),
         Verb::Call(call::Args {}) => call::run(global),

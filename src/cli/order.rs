@@ -15,10 +15,9 @@ use crate::engine::run::Outcome as How;
 use crate::engine::{InstanceId, State};
 use crate::home::Home;
 use crate::observe::Clock;
-use crate::store::{Books as _, Reader, RunRow};
+use crate::rpc::Error;
+use crate::store::{Books as _, PARAMS_MAX, Reader, RunRow};
 
-/// The longest request, in bytes, with room for what stands around the parameters.
-const PARAMS_MAX: usize = 60 << 10;
 /// How often the store is asked whether a run is over.
 const LOOK: Duration = Duration::from_millis(50);
 /// How often it is looked what a run waits for.
@@ -30,43 +29,43 @@ const WHY: Duration = Duration::from_millis(500);
 /// When no controller runs, or it refuses: wrong parameters are wrong usage.
 pub fn ask(home: &Home, method: &str, mut params: Value) -> Result<InstanceId, Failure> {
     if params.to_string().len() > PARAMS_MAX {
-        let text = "the parameters are longer than 60 KiB\n  help: put them into a file, and give its path";
+        let text = "the parameters are longer than 256 KiB\n  help: put them into a file, and give its path";
         return Err(Failure::new(exit::USAGE, text));
     }
     if let Some(fields) = params.as_object_mut() {
         fields.insert("by".to_owned(), crate::desired::principal().into());
     }
     let of = params.get("object").or_else(|| params.get("run")).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let answer = controller::ask(home, method, &params).map_err(|failure| {
+    let answer = controller::call(home, method, &params).map_err(|failure| {
         // It may have heard the question and answer too late.
         let help =
             format!("\n  help: it may have been done all the same; look before you ask again: setpoint runs {of}");
         Failure::new(failure.code, format!("{}{}", failure.text, help.trim_end()))
     })?;
-    let Some(answer) = answer else {
-        let text = "no controller runs, and only a controller starts and ends runs\n  help: setpoint controller start";
-        return Err(Failure::new(exit::NO_CONTROLLER, text));
+    let done = match answer {
+        Some(answer) => answer.map_err(|error| refused(&error))?,
+        None => {
+            let text =
+                "no controller runs, and only a controller starts and ends runs\n  help: setpoint controller start";
+            return Err(Failure::new(exit::NO_CONTROLLER, text));
+        }
     };
-    let Some(done) = answer.get("done") else { return Err(refused(answer.get("refused").unwrap_or(&Value::Null))) };
     let text = |name: &str| done.get(name).and_then(Value::as_str).unwrap_or_default();
     let id = format!("{}/{}", text("object"), text("run"));
     id.parse().map_err(|_| Failure::new(exit::FAILED, format!("the controller answered with `{id}`, which is no run")))
 }
 
 /// What was wrong, field by field, each with what to write instead.
-fn refused(why: &Value) -> Failure {
-    let text = why.get("error").and_then(Value::as_str).unwrap_or("the controller refused it");
-    let fields = why.get("errors_by_field").and_then(Value::as_object).filter(|fields| !fields.is_empty());
-    let Some(fields) = fields else { return Failure::new(exit::FAILED, text.to_owned()) };
-    let helps: Vec<&str> =
-        why.get("suggestions").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let one = |(index, (field, what)): (usize, (&String, &Value))| {
-        let what = what.as_str().unwrap_or_default();
+fn refused(error: &Error) -> Failure {
+    if error.errors_by_field.is_empty() {
+        return Failure::new(exit::FAILED, error.message.clone());
+    }
+    let one = |(index, (field, what)): (usize, (&String, &String))| {
         let name = if field.is_empty() { "the parameters".to_owned() } else { format!("parameter `{field}`") };
-        let help = helps.get(index).map_or_else(String::new, |help| format!("\n  help: {help}"));
+        let help = error.suggestions.get(index).map_or_else(String::new, |help| format!("\n  help: {help}"));
         format!("{name} {what}{help}")
     };
-    let lines: Vec<String> = fields.iter().enumerate().map(one).collect();
+    let lines: Vec<String> = error.errors_by_field.iter().enumerate().map(one).collect();
     Failure::new(exit::USAGE, lines.join("\nerror: "))
 }
 

@@ -22,14 +22,14 @@ use super::folders::{self, Note};
 use super::items;
 use super::log;
 use super::report::{Status, replace, rfc3339};
-use super::request::{self, Ask, Request};
-use super::runs::Wish;
+use super::request::{Ask, Request};
 use super::wake::{Alarm, Wake};
 use crate::desired::StoreError;
 use crate::engine::BootTime;
 use crate::home::{Home, HomeError};
 use crate::observe::{clock, readable};
 use crate::probe::Card;
+use crate::rpc::{Server, server};
 
 /// Answers of starts that need no decision are gathered for this long.
 const GATHER: Duration = Duration::from_millis(20);
@@ -147,15 +147,14 @@ struct Life {
     status: Status,
     wake: Wake,
     state_due: Option<BootTime>,
-    stop_answers: Vec<oneshot::Sender<Value>>,
+    stop_answers: Vec<oneshot::Sender<Result<Value, Value>>>,
     is_ending: bool,
 }
 
 async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Left, RunError> {
-    let socket = request::bind(&request::socket(home)?)?;
+    let socket = server::bind(&home.socket()?)?;
     let (asking, asked) = mpsc::channel(64);
-    let places = request::places();
-    tokio::spawn(request::serve(socket, asking, places.clone()));
+    let served = Server::start(home.clone(), socket, asking)?;
     let signals = Signals::new()?;
     let (telling, cards) = mpsc::unbounded_channel();
     let (settling, settled) = mpsc::unbounded_channel();
@@ -204,7 +203,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let left = if life.core.is_draining() { Left::Stopped } else { Left::Running };
     life.end();
     if is_asked {
-        request::farewell(&places).await;
+        served.farewell().await;
     }
     Ok(left)
 }
@@ -313,7 +312,7 @@ impl Life {
         self.write_state();
         let left = if self.core.is_draining() { self.core.left() } else { Vec::new() };
         for answer in self.stop_answers.drain(..) {
-            _ = answer.send(json!({ "stopped": true, "pid": self.status.pid, "left": &left }));
+            _ = answer.send(Ok(json!({ "stopped": true, "pid": self.status.pid, "left": &left })));
         }
         tracing::info!("controller ended; services {}", if self.core.is_draining() { "are stopped" } else { "run on" });
     }
@@ -351,19 +350,19 @@ impl Life {
 
     fn answer(&mut self, Request { ask, answer }: Request) {
         match ask {
-            Ask::Ping => _ = answer.send(json!({ "pid": self.status.pid, "version": self.status.version })),
+            Ask::Ping => _ = answer.send(Ok(json!({ "pid": self.status.pid, "version": self.status.version }))),
             Ask::Status => {
                 self.core.fill(&mut self.status);
-                _ = answer.send(serde_json::to_value(&self.status).unwrap_or_default());
+                _ = answer.send(Ok(serde_json::to_value(&self.status).unwrap_or_default()));
             }
-            Ask::Health => _ = answer.send(self.core.health()),
-            Ask::Items => _ = answer.send(self.core.items_json()),
-            Ask::Run { wish, by } => self.wish(wish, &by, answer),
+            Ask::Health => _ = answer.send(Ok(self.core.health())),
+            Ask::Items => _ = answer.send(Ok(self.core.items_json())),
+            Ask::Run { wish, by } => self.core.wish(wish, &by, answer),
             Ask::Reload => {
                 self.refresh();
                 self.folders.look();
                 self.items.look();
-                _ = answer.send(json!({ "generation": self.core.generation(), "ending": self.is_ending }));
+                _ = answer.send(Ok(json!({ "generation": self.core.generation(), "ending": self.is_ending })));
             }
             Ask::Stop { all } => {
                 self.is_ending = true;
@@ -373,21 +372,6 @@ impl Life {
                 self.stop_answers.push(answer);
             }
         }
-    }
-
-    /// Passes a wish on; its answer comes when the store has it.
-    fn wish(&mut self, wish: Wish, by: &str, answer: oneshot::Sender<Value>) {
-        let (asker, hear) = oneshot::channel();
-        self.core.wish(wish, by, asker);
-        tokio::spawn(async move {
-            let said = match hear.await {
-                Ok(Ok(done)) => json!({ "success": true, "done": done }),
-                Ok(Err(refused)) => json!({ "success": false, "refused": refused }),
-                Err(_) => json!({ "success": false, "refused": { "error": "the controller is ending" } }),
-            };
-            // Whoever asked may have gone.
-            _ = answer.send(said);
-        });
     }
 
     fn note(&mut self, note: Note) {

@@ -192,8 +192,13 @@ pub fn hiding() -> Option<std::sync::Arc<str>> {
 /// Our own ancestors, nearest first: at most 64, so that a table that changes meanwhile cannot hold us.
 #[must_use]
 pub fn ancestors() -> Vec<Process> {
+    from(std::os::unix::process::parent_id())
+}
+
+/// A process and its ancestors, nearest first; bounded in the same way.
+#[must_use]
+pub fn from(mut pid: u32) -> Vec<Process> {
     let mut found = Vec::new();
-    let mut pid = std::os::unix::process::parent_id();
     while pid > 0 && found.len() < 64 {
         let Some(process) = ProcTable.process(pid) else { break };
         pid = process.parent;

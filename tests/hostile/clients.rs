@@ -1,10 +1,9 @@
 //! Rude clients of the controller's socket: none of them delays what is supervised, or another client.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use expect_test::expect;
 use rustix::process::Signal;
 
 use crate::processes;
@@ -69,46 +68,6 @@ fn story_6_a_gigabyte_without_a_line_is_cut_off() {
     let peak = memory.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
     let kib: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
     assert!(kib < 64 << 10, "{peak}");
-}
-
-#[test]
-fn rubbish_is_answered_with_an_error_and_the_next_line_is_served() {
-    let world = running();
-    let client = connect(&world);
-    let mut answers = BufReader::new(client.try_clone().expect("a second end"));
-    let mut all = String::new();
-    for line in [
-        &b"rubbish"[..],
-        b"\xff\xfe\x00",
-        b"",
-        b"[]",
-        b"{}",
-        b"{\"method\":7}",
-        b"{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"nonsense\"}",
-    ] {
-        (&client).write_all(&[line, b"\n"].concat()).expect("sent");
-        answers.read_line(&mut all).expect("an answer");
-    }
-    expect![[r#"
-        {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this is no JSON-RPC request: expected value at line 1 column 1"}}
-        {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this is no JSON-RPC request: expected value at line 1 column 1"}}
-        {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this is no JSON-RPC request: EOF while parsing a value at line 2 column 0"}}
-        {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this is no JSON-RPC request: invalid length 0, expected struct Call with 3 elements at line 1 column 2"}}
-        {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this is no JSON-RPC request: missing field `method` at line 1 column 2"}}
-        {"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"this is no JSON-RPC request: invalid type: integer `7`, expected a string at line 1 column 11"}}
-        {"jsonrpc":"2.0","id":"a","error":{"code":-32601,"message":"there is no method `nonsense`"}}
-    "#]].assert_eq(&all);
-    (&client).write_all(b"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\"}\n").expect("sent");
-    let mut pong = String::new();
-    answers.read_line(&mut pong).expect("an answer");
-    assert!(pong.contains("\"id\":9") && pong.contains("\"pid\""), "{pong}");
-    // A line that is too long gets one answer, and the connection is over.
-    let mut long = connect(&world);
-    _ = long.write_all(&vec![b'x'; 70_000]);
-    let mut rest = String::new();
-    _ = long.read_to_string(&mut rest);
-    assert!(rest.is_empty() || rest.contains("-32700"), "{rest}");
-    comes_back(&world);
 }
 
 #[test]

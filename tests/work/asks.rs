@@ -11,7 +11,7 @@ use setpoint::store::{Books, RunFilter, RunRow};
 
 use crate::world::World;
 
-/// Asks the controller; none when it went away before it answered.
+/// Asks the controller: its result, or what it says of an error; none when it went away before it answered.
 pub fn ask(world: &World, method: &str, params: &Value) -> Option<Value> {
     let mut stream = UnixStream::connect(world.home().join("controller.sock")).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
@@ -20,13 +20,13 @@ pub fn ask(world: &World, method: &str, params: &Value) -> Option<Value> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line).ok()?;
     let reply: Value = serde_json::from_str(&line).ok()?;
-    Some(reply["result"].clone())
+    Some(if reply["error"].is_null() { reply["result"].clone() } else { reply["error"]["data"].clone() })
 }
 
 /// Asks for a run of an object; its cause, when that is certain.
 pub fn start(world: &World, object: &str, params: &Value) -> Option<String> {
     let said = ask(world, "runs.start", &json!({ "object": object, "params": params, "by": "a test" }))?;
-    said["done"]["run"].as_str().map(str::to_owned)
+    said["run"].as_str().map(str::to_owned)
 }
 
 /// Every run of an object that the store knows, by cause; steps too.

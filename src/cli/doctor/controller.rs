@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::{Finding, machine::cgroups};
 use crate::cli::install::{self, unit};
 use crate::cli::{Global, controller};
-use crate::controller::request;
 use crate::home::Home;
 use crate::observe::machine;
 use crate::observe::{ProcTable, Table};
@@ -30,7 +29,7 @@ pub fn look(global: &Global, home: Option<&Home>) -> Vec<Finding> {
 }
 
 fn socket(home: &Home) -> Option<Finding> {
-    let path = match request::socket(home) {
+    let path = match home.socket() {
         Ok(path) => path,
         Err(error) => return Some(Finding::error("socket", &error)),
     };
