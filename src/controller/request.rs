@@ -7,6 +7,7 @@
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::queues::PostWish;
 use super::runs::Wish;
 
 /// One request, with where its answer goes.
@@ -33,6 +34,13 @@ pub enum Ask {
     Run {
         /// What is wished.
         wish: Wish,
+        /// Who wishes it.
+        by: String,
+    },
+    /// Take a message in, or end, retry or forget one.
+    Post {
+        /// What is wished.
+        wish: PostWish,
         /// Who wishes it.
         by: String,
     },

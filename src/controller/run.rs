@@ -358,6 +358,7 @@ impl Life {
             Ask::Health => _ = answer.send(Ok(self.core.health())),
             Ask::Items => _ = answer.send(Ok(self.core.items_json())),
             Ask::Run { wish, by } => self.core.wish(wish, &by, answer),
+            Ask::Post { wish, by } => self.core.post(wish, &by, answer),
             Ask::Reload => {
                 self.refresh();
                 self.folders.look();

@@ -12,6 +12,7 @@ pub mod aiwg;
 pub mod client;
 pub mod controller;
 pub mod error;
+pub mod mailbox;
 pub mod message;
 pub mod method;
 pub mod place;
@@ -25,4 +26,4 @@ pub use method::{Answer, Caller, Context, Effect, Method};
 pub use server::Server;
 
 /// Every method there is, by family. A family is a file with a list of its own; it is known once it stands here.
-pub const FAMILIES: &[&[Method]] = &[aiwg::METHODS, controller::METHODS, runs::METHODS];
+pub const FAMILIES: &[&[Method]] = &[aiwg::METHODS, controller::METHODS, mailbox::METHODS, runs::METHODS];

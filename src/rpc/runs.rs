@@ -206,7 +206,7 @@ pub fn get(context: &Context, params: &Value) -> Result<Value, Error> {
     Ok(shown)
 }
 
-fn attempt_json(one: &AttemptRow) -> Value {
+pub(super) fn attempt_json(one: &AttemptRow) -> Value {
     json!({
         "number": one.number, "started": one.started.map(rfc3339), "ended": one.ended.map(rfc3339),
         "exit": one.exit.as_deref(),
