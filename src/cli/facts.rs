@@ -150,18 +150,9 @@ pub fn look_for_items(rule: &ForEach) -> Sight<Items> {
 /// on a disk that is full or read-only.
 fn add_waiting(home: &Home, plan: &mut Plan, now: &Now) {
     let is_due = |decision: &Decision| {
-        let may_be = |action: &Action| match action {
-            Action::Spawn(_)
-            | Action::Fire(_)
-            | Action::Note(_)
-            | Action::Finish(_)
-            | Action::Claim(_)
-            | Action::Return(_) => true,
-            Action::Stop { .. }
-            | Action::EndTree { .. }
-            | Action::RecordLost { .. }
-            | Action::SetPolicy { .. }
-            | Action::Adopt { .. } => false,
+        let may_be = |action: &Action| {
+            let is_entry = matches!(action, Action::Fire(_) | Action::Note(_) | Action::Finish(_));
+            is_entry || matches!(action, Action::Spawn(_) | Action::Claim(_) | Action::Return(_))
         };
         decision.action.as_ref().is_some_and(may_be)
     };

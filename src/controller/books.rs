@@ -48,16 +48,16 @@ pub type Asker = oneshot::Sender<Result<Json, Json>>;
 #[derive(Debug)]
 pub struct Books {
     home: Home,
-    writer: Option<Writer>,
+    pub(super) writer: Option<Writer>,
     tell: UnboundedSender<Settled>,
-    pending: BTreeMap<u64, Pending>,
+    pub(super) pending: BTreeMap<u64, Pending>,
     next: u64,
     /// Since when the store is in trouble.
-    trouble_at: Option<BootTime>,
+    pub(super) trouble_at: Option<BootTime>,
     /// The file was another one, or none, since it was last read.
-    is_stale: bool,
+    pub(super) is_stale: bool,
     /// Entries sent since the past was last looked through, and when that was.
-    sent: u64,
+    pub(super) sent: u64,
     pruned_at: Option<BootTime>,
 }
 
@@ -161,38 +161,6 @@ impl Books {
             self.writer = Some(Writer::start(&path).map_err(|error: io::Error| error.to_string())?);
         }
         Ok(())
-    }
-
-    /// Forgets what was remembered and reads it again; due times that were worked out stay.
-    ///
-    /// # Errors
-    /// As [`Books::open`].
-    pub fn read_anew(&mut self, ledger: &mut Ledger, now: &Now) -> Result<(), String> {
-        for book in ledger.books.values_mut() {
-            *book = Book { times: book.times.take(), ..Book::default() };
-        }
-        let read = self.open(ledger);
-        if read.is_err() {
-            (self.is_stale, self.trouble_at) = (true, Some(now.boot));
-        }
-        read
-    }
-
-    /// Has the writer look whether its file is still there; nothing is written for it.
-    pub fn look(&mut self) {
-        let is_open = self.writer.as_ref().is_some_and(|writer| writer.is_in_place().is_some());
-        let nobody = ObjectRef::new("store", "0");
-        if let (Ok(object), true, None) = (nobody, is_open && self.pending.is_empty(), self.trouble_at) {
-            self.send(Write::Look, Pending { object, entry: Entry::Look, asker: None });
-            // It is nothing that could ever be too old.
-            self.sent -= 1;
-        }
-    }
-
-    /// Whether the file is there no more, by a look of one's own.
-    #[must_use]
-    pub fn is_moved(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.is_in_place() == Some(false))
     }
 
     pub(super) fn send(&mut self, write: Write, pending: Pending) {
@@ -383,7 +351,7 @@ impl Books {
             Err(trouble) => {
                 let why: Arc<str> = trouble.to_string().lines().next().unwrap_or_default().into();
                 self.is_stale |= matches!(trouble, Trouble::Moved { .. } | Trouble::Corrupt { .. });
-                if is_lasting(&trouble) {
+                if trouble.is_lasting() {
                     self.trouble_at.get_or_insert(now.boot);
                     ledger.trouble = Some(why.clone());
                 }
@@ -406,23 +374,6 @@ impl Books {
 /// An error in the shape that every surface has.
 fn plain(text: &str) -> Json {
     serde_json::json!({ "error": text, "errors_by_field": {}, "suggestions": [] })
-}
-
-fn is_lasting(trouble: &Trouble) -> bool {
-    match trouble {
-        Trouble::Disk { .. }
-        | Trouble::Corrupt { .. }
-        | Trouble::Moved { .. }
-        | Trouble::Busy { .. }
-        | Trouble::Newer { .. }
-        | Trouble::ReadOnly { .. }
-        | Trouble::Closed => true,
-        Trouble::TooLarge { .. }
-        | Trouble::Refused { .. }
-        | Trouble::Flooded { .. }
-        | Trouble::Sql { .. }
-        | Trouble::Row { .. } => false,
-    }
 }
 
 fn mark(ledger: &mut Ledger, object: &ObjectRef, cause: &Cause) {

@@ -5,6 +5,7 @@
 //! once a minute it looks at what may have changed unnoticed.
 
 pub mod act;
+mod again;
 pub mod books;
 pub mod core;
 pub mod folders;

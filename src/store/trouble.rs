@@ -155,6 +155,12 @@ impl Trouble {
         }
     }
 
+    /// True when it concerns all requests, until somebody does something about it.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        !self.is_of_one() && !matches!(self, Trouble::Flooded { .. })
+    }
+
     /// True when it concerns one request only, and its neighbours may be written.
     #[must_use]
     pub fn is_of_one(&self) -> bool {
