@@ -206,7 +206,7 @@ fn the_tables_are_those_that_people_and_other_programs_know() {
             result text,
             exit_code integer,
             exit_signal integer,
-            generation integer not null,
+            generation integer not null, catches_up integer not null default 0 check (catches_up in (0, 1)),
             primary key (object, cause),
             check ((state = 'final') = (outcome is not null)),
             check ((state = 'final') = (ended_ms is not null)),
