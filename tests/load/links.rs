@@ -263,7 +263,7 @@ fn zones_exist() {
     check(
         "kind: CronJob\nname: a\nevery: 5m\nrun: date\ntimeZone: CET\n",
         expect![[r#"
-        error: `timeZone` is an abbreviation, which does not know when clocks change
+        error: `timeZone` is an abbreviation, which several places share
          --> <stdin>:5:11
           |
         5 | timeZone: CET
@@ -276,7 +276,7 @@ fn zones_exist() {
     check(
         "kind: CronJob\nname: a\nevery: 5m\nrun: date\ntimeZone: \"+02:00\"\n",
         expect![[r#"
-        error: `timeZone` is an offset, which does not know when clocks change
+        error: `timeZone` is a fixed offset, which is wrong for half of the year in most places
          --> <stdin>:5:11
           |
         5 | timeZone: "+02:00"
