@@ -6,6 +6,8 @@
 
 #[path = "work/asks.rs"]
 mod asks;
+#[path = "work/data.rs"]
+mod data;
 #[path = "work/kills.rs"]
 mod kills;
 #[path = "host/processes.rs"]

@@ -10,11 +10,14 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::facts::{self, Facts};
-use super::{Failure, Global, Outcome, exit, span};
+use super::{Failure, Global, Outcome, exit, past, span, timetable};
 use crate::call;
 use crate::call::order::Builtin;
+use crate::controller::report::rfc3339;
 use crate::desired::generation::StoredObject;
 use crate::engine::ObjectRef;
+use crate::engine::run::Next;
+use crate::engine::time::utc;
 
 /// Kinds that are jobs.
 const JOBS: [&str; 2] = ["CronJob", "Job"];
@@ -89,19 +92,32 @@ fn is_job(stored: &StoredObject) -> bool {
 }
 
 /// When a job is due, and what came of it last; RFC 3339.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Due {
     /// The next due time as the schedule says.
     next_at: Option<String>,
     /// The same with its jitter.
     effective_at: Option<String>,
-    /// The outcome of its last run.
+    /// How its last run ended.
     last: Option<String>,
+    /// When that was.
+    last_at: Option<String>,
 }
 
-/// What the schedule and the runs say of a job.
-fn due(_: &Facts, _: &ObjectRef) -> Due {
-    Due::default()
+/// What the schedule and the runs say of a job. The moment of a Job that has one is its due time until it has run.
+fn due(facts: &Facts, object: &ObjectRef) -> Due {
+    let moment = || {
+        let at = past::times(&facts.observed.ledger, object)?.at.filter(|at| *at > facts.now.wall)?;
+        Some(Next { nominal: at, effective: at })
+    };
+    let next = timetable::next(facts, object).or_else(moment);
+    let end = facts.past.last(object).and_then(|row| row.end.as_ref());
+    Due {
+        next_at: next.map(|next| utc(next.nominal)),
+        effective_at: next.map(|next| utc(next.effective)),
+        last: end.map(|end| end.outcome.to_string()),
+        last_at: end.map(|end| rfc3339(end.ended)),
+    }
 }
 
 fn job(object: &ObjectRef, stored: &StoredObject, due: &Due) -> Value {
@@ -121,5 +137,6 @@ fn job(object: &ObjectRef, stored: &StoredObject, due: &Due) -> Value {
         "next_at": due.next_at,
         "effective_at": due.effective_at,
         "last": due.last,
+        "last_at": due.last_at,
     })
 }

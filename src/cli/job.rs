@@ -198,7 +198,9 @@ impl Fields {
                 let text = "params takes NAME=VALUE, as in --param app=shop".to_owned();
                 return Err(Refused::of(Why::Invalid, "params", text));
             };
-            params.insert(name.to_owned(), super::run::typed(&schema, name, value));
+            let typed = super::run::typed(&schema, name, value);
+            let value = typed.map_err(|why| Refused::of(Why::Invalid, "params", format!("params.{name} {why}")))?;
+            params.insert(name.to_owned(), value);
         }
         draft.set("params", Some(Value::Object(params)));
         Ok(())

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::facts::{self, Facts};
 use super::{Failure, Global, Outcome, exit, logs, order};
+use crate::engine::run::scope::exact;
 use crate::engine::run::used::takes;
 use crate::engine::run::{Params, RunRule};
 use crate::engine::{ObjectRef, State};
@@ -108,7 +109,9 @@ impl Args {
                 let text = format!("--param is `{pair}`, which has no `=`\n  help: write --param NAME=VALUE");
                 return Err(Failure::new(exit::USAGE, text));
             };
-            fields.insert(name.to_owned(), typed(&schema, name, value));
+            let value = typed(&schema, name, value)
+                .map_err(|why| Failure::new(exit::USAGE, format!("--param {name} {why}")))?;
+            fields.insert(name.to_owned(), value);
         }
         Ok(Value::Object(fields))
     }
@@ -128,25 +131,26 @@ fn whole(text: &str) -> Result<Map<String, Value>, Failure> {
         }
         text => text,
     };
-    match serde_json::from_str(text) {
+    match exact(text) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(wrong("is JSON, but no map of names to values".to_owned())),
-        Err(error) => Err(wrong(format!("is no JSON: {error}"))),
+        Err(why) => Err(wrong(why)),
     }
 }
 
 /// A value as its schema asks for it: text stays text where text is asked for, and is JSON elsewhere where it can be.
-pub(super) fn typed(schema: &Params, name: &str, text: &str) -> Value {
+///
+/// # Errors
+/// When it has a number whose digits would be lost.
+pub(super) fn typed(schema: &Params, name: &str, text: &str) -> Result<Value, String> {
     let property = schema.schema().and_then(|schema| schema.get("properties")?.get(name));
     let is_text = property.and_then(|property| property.get("type")).is_some_and(|types| match types {
         Value::String(word) => word == "string",
         Value::Array(words) => words.iter().all(|word| word == "string" || word == "null"),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
     });
-    if is_text {
-        return Value::String(text.to_owned());
-    }
-    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    if is_text || !is_json { Ok(Value::String(text.to_owned())) } else { exact(text) }
 }
 
 /// Says what is wrong with parameters before a controller is asked, each with what to write instead.
@@ -198,8 +202,15 @@ mod tests {
             ("any", "a b", json!("a b")),
             ("unknown", "null", json!(null)),
             ("text", "", json!("")),
+            ("text", "12345678901234567890123", json!("12345678901234567890123")),
+            ("any", "18446744073709551615", json!(u64::MAX)),
+            ("any", "-0.5e3", json!(-500.0)),
         ] {
-            assert_eq!(typed(&schema, name, text), value, "{name}={text}");
+            assert_eq!(typed(&schema, name, text), Ok(value), "{name}={text}");
+        }
+        for text in ["12345678901234567890123", "[1, -9223372036854775809]", "{\"a\": 18446744073709551616}"] {
+            let why = typed(&schema, "any", text).expect_err(text);
+            assert!(why.contains("larger than 64 bits"), "{why}");
         }
     }
 }

@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use super::facts::{self, Facts};
 use super::get::trimmed;
 use super::run::one;
-use super::timetable::{run_json, span_words, tick_line, why};
+use super::timetable::{cut_words, run_json, span_words, tick_line, why};
 use super::{Failure, Format, Global, Outcome, exit, order, past};
 use crate::controller::report::rfc3339;
 use crate::engine::run::{Outcome as How, TickState};
 use crate::engine::{Cause, InstanceId, ObjectRef, State, Timestamp};
 use crate::observe::clock;
-use crate::store::{RunFilter, RunRow, TickFilter, TickRow};
+use crate::store::{Given, RunFilter, RunRow, TickFilter, TickRow};
 
 /// The longest result that is shown to people, in characters.
 const RESULT_SHOWN: usize = 2000;
@@ -304,11 +304,13 @@ fn whole(global: &Global, facts: &Facts, id: &InstanceId) -> String {
         let name = name.split_once('.').map_or(name.as_str(), |(_, step)| step);
         _ = writeln!(text, "  step {name:<16} {}  {}", other.state(), other.because);
     }
-    if let Some(result) = row.end.as_ref().and_then(|end| end.result.as_deref()) {
+    if let Some((end, Given { text: result, .. })) = row.end.as_ref().and_then(|end| Some((end, end.result.as_ref()?)))
+    {
         let shown: String = result.chars().take(RESULT_SHOWN).collect();
         let more = if shown.len() < result.len() { "\n…" } else { "" };
         let lines: Vec<String> = shown.lines().map(super::plain).collect();
-        _ = writeln!(text, "Result:\n  {}{more}", lines.join("\n  "));
+        let cut = cut_words(end).map_or_else(String::new, |words| format!("  {words}"));
+        _ = writeln!(text, "Result:{cut}\n  {}{more}", lines.join("\n  "));
     }
     _ = writeln!(text, "Log:       setpoint logs {} --run {}", id.object, id.cause);
     text

@@ -17,10 +17,11 @@ use super::past;
 use super::{Failure, exit, plain};
 use crate::controller::report::{is_failure, rfc3339};
 use crate::engine::plan::Decision;
+use crate::engine::run::scope::output_of;
 use crate::engine::run::{Arises, Missed, Next, OnQuiet, Outcome, Overlap, RunRule, Times, TimesRule, ticks};
 use crate::engine::time::Span;
 use crate::engine::{ObjectRef, State, Timestamp};
-use crate::store::{ExitRow, OriginRow, RunRow, TickFilter, TickRow};
+use crate::store::{EndRow, ExitRow, OriginRow, RESULT_MAX, RunRow, TickFilter, TickRow};
 
 /// How many runs in a row are looked at for failures.
 const STREAK_MAX: usize = 100;
@@ -72,6 +73,7 @@ pub fn add_status(facts: &Facts, object: &ObjectRef, status: &mut Value) {
 pub fn run_json(row: &RunRow) -> Value {
     let parse = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()));
     let end = row.end.as_ref();
+    let given = end.and_then(|end| end.result.as_ref());
     json!({
         "object": row.object.as_str(),
         "run": row.cause.to_string(),
@@ -92,7 +94,11 @@ pub fn run_json(row: &RunRow) -> Value {
         "exit": end.and_then(|end| end.exit).map(|exit| exit_words(&exit)),
         "cancelled_by": row.cancel.as_deref(),
         "params": row.params.as_deref().map(parse),
-        "result": end.and_then(|end| end.result.as_deref()).map(parse),
+        "result": given.map(|given| match given.size {
+            Some(_) => Value::from(&*given.text),
+            None => output_of(&given.text),
+        }),
+        "result_size": given.and_then(|given| given.size.as_deref()),
     })
 }
 
@@ -354,10 +360,18 @@ pub fn why(row: &RunRow) -> String {
         OriginRow::Message => "sent".to_owned(),
     };
     let reason = row.end.as_ref().and_then(|end| end.reason.as_deref());
+    let cut = row.end.as_ref().and_then(cut_words).map_or_else(String::new, |words| format!("; output {words}"));
     match reason {
-        Some(reason) => plain(reason).lines().next().unwrap_or_default().to_owned(),
+        Some(reason) => format!("{}{cut}", plain(reason).lines().next().unwrap_or_default()),
         None => origin,
     }
+}
+
+/// Says that a result is not all of what was given.
+#[must_use]
+pub fn cut_words(end: &EndRow) -> Option<String> {
+    let size = end.result.as_ref()?.size.as_ref()?;
+    Some(format!("(cut at {} KiB; it is {size})", RESULT_MAX >> 10))
 }
 
 /// A due time in one line.

@@ -4,7 +4,7 @@
 //! Not here: SQL, deciding. The surprise: an entry on its way is marked in the book, and what it is about is left alone
 //! until the disk has it; if the controller dies in between, its successor reads whatever the disk got.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,16 +15,16 @@ use tokio::sync::oneshot;
 
 use super::queues::{self, Post};
 use super::remember;
-use super::rows::{cursor_row, exit_row, note_final, note_step, output_of, row_of, run_of, step_row, tick_row};
+use super::rows::{cursor_row, exit_row, note_final, note_step, row_of, run_of, step_of, step_row, tick_row};
 use super::schedules::renew;
 use crate::engine::observed::Refused;
 use crate::engine::plan::{Finish, Fire, Note};
-use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Run, Step};
+use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Run};
 use crate::engine::{BootTime, Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::home::Home;
 use crate::store::reader::Reader;
 use crate::store::writer::Writer;
-use crate::store::{self, AttemptRow, Reply, ResultSource, Retention, TickRow, Trouble, Write};
+use crate::store::{self, AttemptRow, Given, Reply, ResultSource, Retention, TickRow, Trouble, Write};
 
 /// How long a store that failed is left alone.
 pub const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
@@ -52,6 +52,8 @@ pub struct Books {
     tell: UnboundedSender<Settled>,
     pub(super) pending: BTreeMap<u64, Pending>,
     next: u64,
+    /// Objects of which a write failed: what the disk has got of it is not known, and they are read again.
+    stale: BTreeSet<ObjectRef>,
     /// Since when the store is in trouble.
     pub(super) trouble_at: Option<BootTime>,
     /// The file was another one, or none, since it was last read.
@@ -94,7 +96,7 @@ pub struct Gives {
 }
 
 /// What a step gave: read on the writer's thread, and wanted here, too.
-pub type Gave = Arc<Mutex<Option<String>>>;
+pub type Gave = Arc<Mutex<Option<Given>>>;
 
 /// What has been settled, for whoever has to act on it.
 #[derive(Debug, PartialEq, Eq)]
@@ -124,6 +126,7 @@ impl Books {
             tell,
             pending: BTreeMap::new(),
             next: 1,
+            stale: BTreeSet::new(),
             trouble_at: None,
             is_stale: false,
             sent: 0,
@@ -363,11 +366,38 @@ impl Books {
                 if let Some(book) = ledger.books.get_mut(&object).filter(|_| !is_asked) {
                     unmark(book, &entry);
                     book.refused = Some(Refused { at: now.boot, why });
+                    if trouble.is_open() {
+                        self.stale.insert(object);
+                    }
                 }
                 News::Facts
             }
         };
+        if self.pending.is_empty() {
+            self.refresh(ledger);
+        }
         Some(news)
+    }
+
+    /// Reads again what is remembered of objects of which a write failed, once nothing is on its way: an error may come
+    /// after the disk has it all, and then the books would say something else than the store.
+    fn refresh(&mut self, ledger: &mut Ledger) {
+        // What is not there reads as empty, and says nothing of what was.
+        if self.stale.is_empty() || !self.home.store_db().exists() {
+            return;
+        }
+        let mut read = Ledger::default();
+        let known = Reader::open(&self.home.store_db()).and_then(|reader| remember::read(&reader, &mut read));
+        if known.is_err() {
+            // It is asked again with the next answer: a store in trouble is asked how it is every now and then.
+            return;
+        }
+        for object in std::mem::take(&mut self.stale) {
+            let Some(book) = ledger.books.get_mut(&object) else { continue };
+            let Book { cursor, runs, last, is_spent, .. } = read.books.remove(&object).unwrap_or_default();
+            (book.cursor, book.runs, book.last, book.is_spent) = (cursor, runs, last, is_spent);
+            renew(book);
+        }
     }
 }
 
@@ -435,8 +465,7 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
             let step = cause.to_string().split('.').nth(1).map(Arc::<str>::from);
             if let (Some(run), Some(step)) = (book.runs.get_mut(&parent), step) {
                 let text = output.lock().ok().and_then(|mut text| text.take());
-                let output = Arc::new(output_of(text.as_deref()));
-                run.steps.insert(step, Step { outcome: last.outcome, output });
+                run.steps.insert(step, step_of(last.outcome, text.as_ref()));
             }
         }
         (Entry::Finish { cause, step_of: None, last, is_tick, .. }, _) => {

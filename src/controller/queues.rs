@@ -20,7 +20,8 @@ use crate::engine::{Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::execute::tail;
 use crate::mailbox::{Letter, shape};
 use crate::store::{
-    self, Claimed, DeadLetter, DeadWish, MessageEnd, MessageRow, MessageState, QueueRow, Reply, ResultSource, Write,
+    self, Claimed, DeadLetter, DeadWish, Given, MessageEnd, MessageRow, MessageState, QueueRow, Reply, ResultSource,
+    Write,
 };
 
 /// What is on its way to a queue, or out of it.
@@ -147,7 +148,7 @@ impl Core {
             return ResultSource::None;
         }
         let (folder, prefix) = (self.home.logs(&id.object), id.cause.to_string());
-        ResultSource::Capture(Box::new(move || tail::last_lines(&folder, &prefix)))
+        ResultSource::Capture(Box::new(move || tail::last_lines(&folder, &prefix).map(|tail| Given::whole(&tail))))
     }
 
     /// Takes a letter in, unless something is wrong with it.

@@ -10,9 +10,10 @@ use serde_json::Value as Json;
 
 use crate::engine::backoff::Exit;
 use crate::engine::plan::{Finish, Tick};
-use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Outcome, Run, Step};
+use crate::engine::run::scope::output_of;
+use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Outcome, Output, Run, Step};
 use crate::engine::{Cause, InstanceId, Now, ObjectRef};
-use crate::store::{CursorRow, EndRow, ExitRow, OriginRow, RunRow, TickRow};
+use crate::store::{CursorRow, EndRow, ExitRow, Given, OriginRow, RunRow, TickRow};
 
 pub(super) fn tick_row(id: &InstanceId, uid: &Arc<str>, tick: &Tick, now: &Now, has_run: bool) -> TickRow {
     TickRow {
@@ -157,12 +158,17 @@ pub(super) fn note_step(ledger: &mut Ledger, object: &ObjectRef, parent: &Cause,
         run.reopened.insert(step, row.base_attempts);
         return;
     };
-    let output = output_of(end.result.as_deref());
-    run.steps.insert(step, Step { outcome: Outcome::of_word(&end.outcome), output: Arc::new(output) });
+    run.steps.insert(step, step_of(Outcome::of_word(&end.outcome), end.result.as_ref()));
 }
 
-/// What a step gave: JSON where it is some, text otherwise.
-pub(super) fn output_of(text: Option<&str>) -> Json {
-    let Some(text) = text else { return Json::Null };
-    serde_json::from_str(text).unwrap_or_else(|_| Json::String(text.trim_end_matches('\n').to_owned()))
+/// A step that is over, with what it gave.
+pub(super) fn step_of(outcome: Outcome, given: Option<&Given>) -> Step {
+    let output = match given {
+        Some(Given { size: Some(size), .. }) => Output::Cut { size: size.clone() },
+        Some(Given { text, size: None }) => Output::Whole(Arc::new(output_of(text))),
+        None if outcome == Outcome::Skipped => Output::Whole(Arc::new(Json::Null)),
+        // It printed nothing, and that is a text, too.
+        None => Output::Whole(Arc::new(output_of(""))),
+    };
+    Step { outcome, output }
 }

@@ -17,11 +17,11 @@ use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
 use crate::engine::run::{History, Origin, Run, RunRule, Work, order};
 use crate::engine::{Cause, InstanceId, Now, ObjectRef, Sight, Timestamp};
-use crate::execute::capture::Capture;
+use crate::execute::capture::{Capture, Printed};
 use crate::execute::spawn::KEEP_ATTEMPTS;
 use crate::execute::sweep;
 use crate::observe::records;
-use crate::store::{AttemptRow, Keep, ResultSource, Retention};
+use crate::store::{AttemptRow, Given, Keep, ResultSource, Retention};
 
 /// What a person asks of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -175,7 +175,7 @@ impl Core {
     /// Where the result of a run comes from: what it printed, where somebody may want to use that.
     fn result_of(&self, id: &InstanceId, finish: &Finish, gave: &Gave) -> ResultSource {
         if let Some(output) = &finish.output {
-            return ResultSource::Text(output.to_string().into());
+            return ResultSource::Text(Given::whole(&output.to_string()));
         }
         let is_wanted = finish.step_of.is_some() || self.rule(&id.object).is_some_and(is_used);
         if !is_wanted || finish.attempts == 0 {
@@ -186,12 +186,13 @@ impl Core {
         ResultSource::Capture(Box::new(move || {
             let birth = records::attempt_of(&records, number).ok().flatten()?.birth?;
             let (log_file, log_offset) = (birth.log_file, birth.log_offset);
-            let text = Capture { folder, prefix, log_file, log_offset }.stdout()?;
+            let Printed { text, size } = Capture { folder, prefix, log_file, log_offset }.stdout()?;
+            let given = Given { text: text.into(), size: size.map(Into::into) };
             // Only a thread that panicked while it held this could poison it, and none does.
             if let Ok(mut gave) = gave.lock() {
-                *gave = Some(text.clone());
+                *gave = Some(given.clone());
             }
-            Some(text)
+            Some(given)
         }))
     }
 

@@ -71,7 +71,7 @@ pub fn used(known: &Known<'_>, id: &ObjectRef, target: &Target, with: &serde_jso
             help: error.help.clone(),
         }
     };
-    params.check(with).iter().map(fault).collect()
+    params.check_written(with).iter().map(fault).collect()
 }
 
 /// What an object takes, if it can be used.

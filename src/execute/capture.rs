@@ -15,14 +15,19 @@ use rustix::fs::{CWD, Mode, OFlags};
 use crate::record::cut;
 use crate::record::logline::{self, Source, Tag};
 
-/// The most bytes of a result, its notices included.
+/// The most bytes of a result.
 pub const TEXT_MAX: usize = 64 << 10;
 /// The most bytes of log that are read for one.
-pub const READ_MAX: u64 = 1 << 20;
-/// Says that the end is left out.
-const CUT: &str = "\n[cut here; the rest is in the log]";
-/// Says that the beginning is left out.
-const ROTATED: &str = "[the beginning is no longer in the log]\n";
+pub const READ_MAX: u64 = 8 << 20;
+
+/// What an attempt has printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Printed {
+    /// The first [`TEXT_MAX`] bytes.
+    pub text: String,
+    /// How long it was, in words, when that is not all of it.
+    pub size: Option<String>,
+}
 
 /// The output of the last attempt of an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,13 +43,13 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Its standard output, at most [`TEXT_MAX`] bytes, without the last newline; nothing when it has printed none, or
-    /// its log cannot be read. What is no UTF-8 becomes U+FFFD.
+    /// Its standard output, without the last newline; nothing when it has printed none, or its log cannot be read. What
+    /// is no UTF-8 becomes U+FFFD, and so does a zero byte.
     #[must_use]
-    pub fn stdout(&self) -> Option<String> {
+    pub fn stdout(&self) -> Option<Printed> {
         let first = (self.log_file > 0).then(|| self.first()).flatten()?;
         let is_rotated = first != self.log_file;
-        let mut taken = Taken { text: Vec::new(), left: READ_MAX };
+        let mut taken = Taken { text: Vec::new(), length: 0, is_full_line: false, left: READ_MAX };
         let mut is_whole = true;
         for number in first..=u32::MAX {
             let offset = if number == self.log_file { self.log_offset } else { 0 };
@@ -57,7 +62,7 @@ impl Capture {
         if taken.text.is_empty() && is_whole {
             return None;
         }
-        Some(said(&taken.text, is_rotated, is_whole))
+        Some(taken.printed(is_rotated, is_whole))
     }
 
     /// The first file that has some of it: the one it began in, unless that has been rotated away.
@@ -87,7 +92,12 @@ fn open(path: &Path) -> Option<File> {
 
 /// What has been read so far, and how much more may be.
 struct Taken {
+    /// The beginning: a little more than is kept, so that what is cut is noticed.
     text: Vec<u8>,
+    /// The length of all of it, in bytes.
+    length: u64,
+    /// It ends with a newline.
+    is_full_line: bool,
     left: u64,
 }
 
@@ -111,36 +121,43 @@ impl Taken {
             // A line that a power cut tore is none, nor is what somebody else has written.
             let Some(read) = line.strip_suffix(b"\n").and_then(logline::parse) else { continue };
             if read.source == Source::Stdout {
-                self.text.extend_from_slice(read.text);
-                if read.tag == Tag::Full {
-                    self.text.push(b'\n');
+                self.is_full_line = read.tag == Tag::Full;
+                self.take(read.text);
+                if self.is_full_line {
+                    self.take(b"\n");
                 }
-            }
-            if self.text.len() > TEXT_MAX + 1 {
-                return Ok(false);
             }
         }
     }
-}
 
-/// The bytes as text with what is to be said about it. Only whole, so that a character whose halves came in two parts
-/// is one again.
-fn said(bytes: &[u8], is_rotated: bool, is_whole: bool) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let begin = if is_rotated { ROTATED } else { "" };
-    let text = if is_whole { text.strip_suffix('\n').unwrap_or(&text) } else { &text };
-    if is_whole && begin.len() + text.len() <= TEXT_MAX {
-        return format!("{begin}{text}");
+    fn take(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        let room = (TEXT_MAX + 1).saturating_sub(self.text.len());
+        self.text.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
-    let kept = cut(text, TEXT_MAX - begin.len() - CUT.len());
-    format!("{begin}{kept}{CUT}")
+
+    /// The bytes as text. Only together, so that a character whose halves came in two parts is one again.
+    fn printed(&self, is_rotated: bool, is_whole: bool) -> Printed {
+        let length = self.length - u64::from(is_whole && self.is_full_line);
+        let bytes = self.text.get(..usize::try_from(length).unwrap_or(usize::MAX)).unwrap_or(&self.text);
+        let text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
+        let size = match (is_rotated, is_whole, length > TEXT_MAX as u64) {
+            (true, _, _) => Some("no longer in the log as a whole".to_owned()),
+            (false, true, true) => Some(format!("{length} bytes")),
+            (false, false, true) => Some(format!("more than {length} bytes")),
+            (false, false, false) => Some("in a log too long to be read".to_owned()),
+            // What is no text takes three bytes for one.
+            (false, true, false) => (text.len() > TEXT_MAX).then(|| format!("{} bytes as text", text.len())),
+        };
+        Printed { text: cut(&text, TEXT_MAX).to_owned(), size }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::{CUT, Capture, READ_MAX, ROTATED, TEXT_MAX};
+    use super::{Capture, Printed, READ_MAX, TEXT_MAX};
     use crate::record::logline::{Source, Stamp, Tag, head};
 
     const OUT: Source = Source::Stdout;
@@ -169,9 +186,21 @@ mod tests {
             self.0.path()
         }
 
-        fn from(&self, log_file: u32, log_offset: usize) -> Option<String> {
+        fn printed(&self, log_file: u32, log_offset: usize) -> Option<Printed> {
             let (folder, prefix) = (self.path().to_owned(), "7".to_owned());
             Capture { folder, prefix, log_file, log_offset: log_offset as u64 }.stdout()
+        }
+
+        /// All of what was printed.
+        fn from(&self, log_file: u32, log_offset: usize) -> Option<String> {
+            let Printed { text, size } = self.printed(log_file, log_offset)?;
+            assert_eq!(size, None, "{text}");
+            Some(text)
+        }
+
+        /// How long it says it was.
+        fn size(&self, log_file: u32, log_offset: usize) -> Option<String> {
+            self.printed(log_file, log_offset)?.size
         }
     }
 
@@ -199,7 +228,7 @@ mod tests {
         let lab = Lab::new(&[(1, [full(OUT, "a"), full(OUT, "")].concat())]);
         assert_eq!(lab.from(1, 0).as_deref(), Some("a\n"));
         let lab = Lab::new(&[(1, line(OUT, Tag::Full, b"a\xffb\0c"))]);
-        assert_eq!(lab.from(1, 0).as_deref(), Some("a\u{fffd}b\0c"));
+        assert_eq!(lab.from(1, 0).as_deref(), Some("a\u{fffd}b\u{fffd}c"));
     }
 
     #[test]
@@ -223,7 +252,9 @@ mod tests {
         assert_eq!(lab.from(1, 0).as_deref(), Some("one\ntwo\nthree"));
         assert_eq!(lab.from(2, 0).as_deref(), Some("two\nthree"));
         std::fs::remove_file(lab.path().join("7.000001.log")).expect("a file");
-        assert_eq!(lab.from(1, 20), Some(format!("{ROTATED}two\nthree")));
+        let printed = lab.printed(1, 20).expect("the rest");
+        assert_eq!(printed.text, "two\nthree");
+        assert_eq!(printed.size.as_deref(), Some("no longer in the log as a whole"));
     }
 
     #[test]
@@ -242,29 +273,35 @@ mod tests {
             [line(OUT, Tag::Partial, &fits.as_bytes()[..60_000]), full(OUT, &fits[60_000..])].concat(),
         )]);
         assert_eq!(lab.from(1, 0), Some(fits));
+        let lab = Lab::new(&[(1, [full(OUT, &"x".repeat(60_000)), full(OUT, &"x".repeat(60_000))].concat())]);
+        assert_eq!(lab.size(1, 0).as_deref(), Some("120001 bytes"));
         for character in ["x", "\u{e4}", "\u{20ac}", "\u{1f600}"] {
             let text = character.repeat(4000);
             let lines: Vec<u8> = (0..40).flat_map(|_| full(OUT, &text)).collect();
-            let found = Lab::new(&[(1, lines)]).from(1, 0).expect("a result");
-            assert!(found.len() <= TEXT_MAX && found.len() > TEXT_MAX - 4, "{} bytes", found.len());
-            let kept = found.strip_suffix(CUT).expect("it says so");
+            let Printed { text: kept, size } = Lab::new(&[(1, lines)]).printed(1, 0).expect("a result");
+            assert!(kept.len() <= TEXT_MAX && kept.len() > TEXT_MAX - 4, "{} bytes", kept.len());
+            assert_eq!(size, Some(format!("{} bytes", 40 * (text.len() + 1) - 1)));
             assert!(kept.chars().all(|c| c == '\n' || character.contains(c)), "{character}");
         }
         // Each byte that is no text takes three.
         let lines: Vec<u8> = (0..20).flat_map(|_| line(OUT, Tag::Partial, &[0xff; 2000])).collect();
-        let found = Lab::new(&[(1, lines)]).from(1, 0).expect("a result");
-        assert!(found.len() <= TEXT_MAX && found.ends_with(CUT), "{} bytes", found.len());
+        let found = Lab::new(&[(1, lines)]).printed(1, 0).expect("a result");
+        assert!(found.text.len() <= TEXT_MAX, "{} bytes", found.text.len());
+        assert_eq!(found.size.as_deref(), Some("120000 bytes as text"));
     }
 
     #[test]
-    fn no_more_than_a_mebibyte_is_read() {
-        let words: Vec<u8> = (0..40).flat_map(|_| full(ERR, &"w".repeat(30_000))).collect();
+    fn a_log_is_read_to_a_bound() {
+        let words: Vec<u8> = (0..300).flat_map(|_| full(ERR, &"w".repeat(30_000))).collect();
         assert!(words.len() as u64 > READ_MAX);
         let lab = Lab::new(&[(1, [full(OUT, "begin"), words, full(OUT, "end")].concat())]);
-        assert_eq!(lab.from(1, 0), Some(format!("begin\n{CUT}")));
+        assert_eq!(lab.size(1, 0).as_deref(), Some("in a log too long to be read"));
+        let words: Vec<u8> = (0..300).flat_map(|_| full(OUT, &"w".repeat(30_000))).collect();
+        let size = Lab::new(&[(1, words)]).size(1, 0).expect("it is cut");
+        assert!(size.starts_with("more than 83") && size.ends_with(" bytes"), "{size}");
         // A file without any line end, as no shim writes one.
-        let lab = Lab::new(&[(1, vec![b'x'; 3 << 20])]);
-        assert_eq!(lab.from(1, 0), Some(CUT.to_owned()));
+        let lab = Lab::new(&[(1, vec![b'x'; 9 << 20])]);
+        assert_eq!(lab.size(1, 0).as_deref(), Some("in a log too long to be read"));
     }
 
     #[test]

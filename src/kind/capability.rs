@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::command::{Run, check_argv, check_text};
+use super::header::{Header, add_headers, check_headers};
 use super::params::{self, Written};
 use super::process::{Process, canonical, joined, only, read, without};
-use super::units::{Duration, Text};
+use super::units::Duration;
 use super::work::check_timeout;
-use super::{Effect, FieldError, KindDef, Parsed, Runs};
-use crate::engine::plan::{Command, EnvValue, Launch};
-use crate::engine::run::{self, Arises, History, Overlap, RunRule, Way, Work};
+use super::{Effect, FieldError, KindDef, Parsed, Runs, shown};
+use crate::engine::plan::{Command, Launch};
+use crate::engine::run::scope::references;
+use crate::engine::run::{self, Arises, History, Overlap, Params, RunRule, Way, Work};
 
 /// The line in [`super::KINDS`].
 pub const DEF: KindDef = KindDef {
@@ -39,8 +41,6 @@ pub const DEF: KindDef = KindDef {
 
 /// How many runs of it there are at once, beside those of what uses it.
 const AT_ONCE: u32 = 10;
-/// The most headers of a call.
-const HEADERS_MAX: usize = 64;
 
 /// What it does and what it takes. Exactly one of run, http and mcp.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -80,12 +80,14 @@ struct Http {
     /// The address.
     #[schemars(length(min = 1), extend("examples" = ["https://hooks.example.com/deploy"]))]
     url: String,
-    /// Its headers. A value is text, or comes at each call from elsewhere: fromEnv, fromFile, fromCommand, after a prefix.
+    /// Its headers. A value is text, or comes at each call from elsewhere, after a prefix: fromEnv, fromFile,
+    /// fromCommand, or `from: params.NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("examples" = [{ "Authorization": { "prefix": "Bearer ", "fromFile": "secrets/token" } }]))]
     #[schemars(extend("x-rule" = "it maps names of headers to text"))]
     headers: BTreeMap<String, Header>,
-    /// What is sent in the place of the parameters: a text as it stands, anything else as JSON.
+    /// What is sent in the place of the parameters: a text as it stands, anything else as JSON. `{from: params.NAME}`
+    /// stands for a parameter; one that is not given is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "body_schema")]
     body: Option<Json>,
@@ -159,43 +161,6 @@ fn server_schema(schema: &mut Schema) {
     }
 }
 
-/// The value of a header, or where it comes from.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(inline, transform = header_schema)]
-enum Header {
-    Literal(Text),
-    From(Source),
-}
-
-/// Where the value of a header comes from, at each call; exactly one, beside a prefix.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-struct Source {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_command: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_env: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_file: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prefix: Option<String>,
-}
-
-fn header_schema(schema: &mut Schema) {
-    *schema = json_schema!({
-        "type": ["string", "number", "boolean", "object"],
-        "properties": {
-            "fromCommand": { "type": "array", "items": { "type": "string" }, "minItems": 1 },
-            "fromEnv": { "type": "string" },
-            "fromFile": { "type": "string" },
-            "prefix": { "type": "string" },
-        },
-        "additionalProperties": false,
-        "x-rule": "it takes text, or one of fromEnv, fromFile and fromCommand, maybe with a prefix",
-    });
-}
-
 /// What a mistake costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -230,6 +195,9 @@ fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
     spec.check(&mut errors);
     process.check(true, &mut errors);
     let params = params::rule(spec.params.as_ref()).map_err(|more| errors.extend(more));
+    if let Ok(params) = &params {
+        spec.check_references(params, &mut errors);
+    }
     let (Ok(params), Some(work), true) = (params, spec.work(&process), errors.is_empty()) else { return Err(errors) };
     let risk = match spec.risk {
         Risk::Low => run::Risk::Low,
@@ -250,7 +218,7 @@ fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
     };
     let written = canonical(&spec, &Spec::default());
     let revision = joined([written.clone(), process.revised(true)]).to_string();
-    let part = super::RunsPart::Capability(run::Capability { work, params, risk });
+    let part = super::RunsPart::Capability(run::Capability { work, params, risk, timeout: rule.timeout });
     let kind = Runs { rule, revision, needs: Vec::new(), part };
     Ok(Parsed { kind: Arc::new(kind), spec: joined([written, process.canonical(true)]), references: Vec::new() })
 }
@@ -277,6 +245,32 @@ impl Spec {
         self.http.iter().for_each(|http| http.check(errors));
         self.mcp.iter().for_each(|mcp| mcp.check(errors));
         check_timeout(&["timeout"], self.timeout, errors);
+    }
+
+    /// Checks what `{from: …}` stands for in a body and in headers: parameters alone.
+    fn check_references(&self, params: &Params, errors: &mut Vec<FieldError>) {
+        let mut body = Vec::new();
+        self.http.iter().filter_map(|http| http.body.as_ref()).for_each(|value| references(value, &mut body));
+        let body = body.into_iter().map(|path| (vec!["http", "body"], path));
+        let http = self.http.iter().flat_map(|http| &http.headers).map(|(name, header)| ("http", name, header));
+        let mcp = self.mcp.iter().flat_map(|mcp| &mcp.headers).map(|(name, header)| ("mcp", name, header));
+        let headers = http.chain(mcp).filter_map(|(field, name, header)| match header {
+            Header::Literal(_) => None,
+            Header::From(source) => Some((vec![field, "headers", name.as_str(), "from"], source.from.as_deref()?)),
+        });
+        let known = params.names();
+        for (at, path) in body.chain(headers) {
+            let name = path.strip_prefix("params.").map(|rest| rest.split('.').next().unwrap_or_default());
+            if name.is_some_and(|name| known.contains(&name)) {
+                continue;
+            }
+            let what = format!("refers to {}, which is no parameter of this", shown(path));
+            let help = match known.as_slice() {
+                [] => "add it to `params`, as in `params: { text: string }`".to_owned(),
+                known => format!("write params.NAME; there are: {}", known.join(", ")),
+            };
+            errors.push(FieldError::new(&at, what, help).among(name.unwrap_or(path), known.iter().copied()));
+        }
     }
 
     fn work(&self, process: &Process) -> Option<Work> {
@@ -366,79 +360,5 @@ fn check_url(path: &[&str], url: &str, errors: &mut Vec<FieldError>) {
         // What stands there would be shown wherever the spec is.
         let help = "give a password by a header, as in `headers: { Authorization: { fromFile: secrets/basic } }`";
         errors.push(FieldError::new(path, "holds a user or a password", help));
-    }
-}
-
-fn check_headers(field: &str, headers: &BTreeMap<String, Header>, errors: &mut Vec<FieldError>) {
-    if headers.len() > HEADERS_MAX {
-        errors.push(FieldError::new(&[field, "headers"], "has more than 64 entries", "write at most 64"));
-    }
-    for (name, header) in headers {
-        let path = [field, "headers", name];
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-        if name.is_empty() || !name.bytes().all(is_token) {
-            let help = "a name has letters, digits and `-`, as in Content-Type";
-            errors.push(FieldError::of_name(&path, "is no name of a header", help));
-        }
-        match header {
-            Header::Literal(text) if text.0.contains(['\r', '\n', '\0']) => {
-                errors.push(FieldError::new(&path, "has more than one line", "write one line"));
-            }
-            Header::Literal(_) => {}
-            Header::From(source) => source.check(&path, errors),
-        }
-    }
-}
-
-impl Source {
-    fn check(&self, path: &[&str], errors: &mut Vec<FieldError>) {
-        let named = [self.from_command.is_some(), self.from_env.is_some(), self.from_file.is_some()];
-        if named.iter().filter(|is_named| **is_named).count() != 1 {
-            let help = "write one of fromEnv, fromFile and fromCommand: { fromFile: secrets/token }";
-            errors.push(FieldError::new(path, "does not say where it comes from", help));
-        }
-        let at = |field: &'static str| path.iter().copied().chain([field]).collect::<Vec<&str>>();
-        if let Some(argv) = &self.from_command {
-            check_argv(&at("fromCommand"), argv, errors);
-        }
-        for (field, text) in [("fromEnv", &self.from_env), ("fromFile", &self.from_file)] {
-            if text.as_ref().is_some_and(String::is_empty) {
-                errors.push(FieldError::new(&at(field), "is empty", "name a variable or a file"));
-            }
-            text.iter().for_each(|text| check_text(&at(field), text, errors));
-        }
-        if self.prefix.as_ref().is_some_and(|prefix| prefix.contains(['\r', '\n', '\0'])) {
-            errors.push(FieldError::new(&at("prefix"), "has more than one line", "write one line"));
-        }
-    }
-
-    fn value(&self) -> EnvValue {
-        match (&self.from_command, &self.from_file) {
-            (Some(argv), _) => EnvValue::FromCommand(argv.clone()),
-            (None, Some(file)) => EnvValue::FromFile(file.clone()),
-            (None, None) => EnvValue::FromEnv(self.from_env.clone().unwrap_or_default()),
-        }
-    }
-}
-
-/// Adds headers to orders; what comes from elsewhere comes by a variable.
-fn add_headers(headers: &BTreeMap<String, Header>, orders: &mut Map<String, Json>, launch: &mut Launch) {
-    let mut named = Map::new();
-    for (index, (name, header)) in headers.iter().enumerate() {
-        let value = match header {
-            Header::Literal(text) => json!(text.0),
-            Header::From(source) => {
-                let variable = format!("SETPOINT_HEADER_{index}");
-                launch.env.insert(variable.clone(), source.value());
-                match &source.prefix {
-                    Some(prefix) => json!({ "env": variable, "prefix": prefix }),
-                    None => json!({ "env": variable }),
-                }
-            }
-        };
-        named.insert(name.clone(), value);
-    }
-    if !named.is_empty() {
-        orders.insert("headers".to_owned(), Json::Object(named));
     }
 }

@@ -21,7 +21,8 @@ use super::work::{Retry, Work, check_timeout};
 use super::{Effect, FieldError, KindDef, Parsed, Reference, Runs, shown};
 use crate::engine::name::is_name;
 use crate::engine::queue::{self, QueueRule, Sort, Sorting, Then};
-use crate::engine::run::{self, Arises, History, Overlap, Params, Risk, RunRule, params};
+use crate::engine::run::scope::references;
+use crate::engine::run::{self, Arises, History, Overlap, Params, Risk, RunRule};
 
 /// The line in [`super::KINDS`].
 pub const DEF: KindDef = KindDef {
@@ -320,7 +321,7 @@ impl Rule {
         }
         for (name, value) in self.with.iter().flatten() {
             let mut found = Vec::new();
-            params::references(value, &mut found);
+            references(value, &mut found);
             for path in found.into_iter().filter(|path| !path.starts_with("message.")) {
                 let place = ["rules", index.as_str(), "with", name];
                 let what = format!("refers to {}, which a message does not have", shown(path));

@@ -10,6 +10,7 @@ pub mod capability;
 pub mod clock;
 pub mod command;
 pub mod cronjob;
+pub mod header;
 pub mod job;
 pub mod mailbox;
 pub mod matches;
@@ -183,6 +184,8 @@ pub struct FieldError {
     pub help: String,
     /// Where in the text of the value it is, in characters from 1, where that is known.
     pub column: Option<usize>,
+    /// The word that is not known, and those that are: one of them may have been meant.
+    pub among: Option<(String, Vec<String>)>,
 }
 
 /// The two sides of `name: value`.
@@ -198,7 +201,14 @@ impl FieldError {
     /// An error of the value at `path`.
     pub fn new(path: &[&str], what: impl Into<String>, help: impl Into<String>) -> FieldError {
         let path = path.iter().map(|step| (*step).to_owned()).collect();
-        FieldError { path, part: Part::Value, what: what.into(), help: help.into(), column: None }
+        FieldError { path, part: Part::Value, what: what.into(), help: help.into(), column: None, among: None }
+    }
+
+    /// The same, of a word that is not among those that are known.
+    #[must_use]
+    pub fn among<'a>(self, word: &str, known: impl IntoIterator<Item = &'a str>) -> FieldError {
+        let known = known.into_iter().map(str::to_owned).collect();
+        FieldError { among: Some((word.to_owned(), known)), ..self }
     }
 
     /// An error of the name at the end of `path`.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{FieldError, shown};
 use crate::engine::run::Params;
+use crate::engine::run::params::{twins, variable};
 
 /// The most parameters.
 const PARAMS_MAX: usize = 100;
@@ -67,7 +68,8 @@ pub fn rule(written: Option<&Written>) -> Result<Params, Vec<FieldError>> {
         let help = "write names and types, as in `params: { app: { type: string, required: true } }`";
         vec![FieldError::new(&["params"], format!("is no JSON Schema: {}", super::plain(&why)), help)]
     })?;
-    let errors = defaults_that_do_not_fit(&params);
+    let mut errors = defaults_that_do_not_fit(&params);
+    errors.extend(names_that_meet(&params));
     if errors.is_empty() { Ok(params) } else { Err(errors) }
 }
 
@@ -188,4 +190,14 @@ fn defaults_that_do_not_fit(params: &Params) -> Vec<FieldError> {
         }
     }
     errors
+}
+
+/// Two parameters that would come in one variable.
+fn names_that_meet(params: &Params) -> Vec<FieldError> {
+    let fault = |(first, name): (&str, &str)| {
+        let what = format!("and `{first}` would both come as {}", variable(name));
+        let help = "give one of the two another name: letters, digits and `_` tell them apart, case and `-` do not";
+        FieldError::of_name(&["params", name], what, help)
+    };
+    twins(params.names()).into_iter().map(fault).collect()
 }

@@ -17,7 +17,7 @@ use super::process::Process;
 use super::units::{Duration, count};
 use super::{FieldError, Names, Reference};
 use crate::engine::name::{ObjectRef, is_name};
-use crate::engine::run::params::references;
+use crate::engine::run::scope::references;
 use crate::engine::run::{self, Builtin, Target};
 
 /// The longest prompt, in bytes.

@@ -20,7 +20,8 @@ use super::work::{Retry, Work, check_timeout};
 use super::{Effect, FieldError, KindDef, Parsed, Runs, shown};
 use crate::engine::name::is_name;
 use crate::engine::plan::Command;
-use crate::engine::run::params::references;
+use crate::engine::run::names::{self, What};
+use crate::engine::run::scope::references;
 use crate::engine::run::{
     self, Arises, Condition, Flow, FlowStep, History, Overlap, Params, Risk, RunRule, expression,
 };
@@ -167,10 +168,11 @@ fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
     for (index, step) in spec.steps.iter().enumerate() {
         step.check(index, &mut errors);
         spec.check_references(index, step, params.as_ref().ok(), &mut errors);
+        spec.check_when(index, step, params.as_ref().ok(), &mut errors);
     }
     let (Ok(params), true) = (params, errors.is_empty()) else { return Err(errors) };
     let steps = order.iter().filter_map(|index| spec.steps.get(*index)?.rule(&process)).collect();
-    let flow = Arc::new(Flow { params: params.clone(), steps });
+    let flow = Arc::new(Flow { params: params.clone(), steps, timeout: spec.timeout.map(|timeout| timeout.0) });
     let rule = RunRule {
         work: run::Work::Flow(Arc::clone(&flow)),
         arises: Arises::Asked,
@@ -273,6 +275,43 @@ impl Spec {
         }
     }
 
+    /// Checks the expression that says whether a step is done: its grammar, and the names in it.
+    fn check_when(&self, index: usize, step: &Step, params: Option<&Params>, errors: &mut Vec<FieldError>) {
+        let Some(When::Expression(text)) = &step.when else { return };
+        let index = index.to_string();
+        let at = ["steps", index.as_str(), "when"];
+        let program = match expression::compile(text) {
+            Ok(program) => program,
+            Err(fault) => {
+                let help = "write an expression such as `params.app != 'none'`";
+                // What follows lists everything that could have stood there, and repeats the text.
+                let said = fault.split(" | ").next().and_then(|said| said.split(" expecting ").next());
+                let said = said.unwrap_or_default().rsplit("error: ").next().unwrap_or_default();
+                return errors.push(FieldError::new(&at, format!("is no expression: {said}"), help));
+            }
+        };
+        let before = self.before(step);
+        let unknown = names::unknown(&program);
+        let found = unknown.first().map(|name| (name.column, unknown_name(&at, &name.what))).or_else(|| {
+            names::names(&program).into_iter().find_map(|name| {
+                let What::Path(path) = &name.what else { return None };
+                // All of them together can be asked how many they are.
+                let [root, first, ..] = path.as_slice() else { return None };
+                let (what, help) = self.reference_fault(&path.join("."), &before, params)?;
+                let error = FieldError::new(&at, format!("names {}, {what}", shown(&path.join("."))), help);
+                let ids = || self.steps.iter().map(|step| step.id.as_str());
+                let is_step = ids().any(|id| id == first);
+                let error = match (root.as_str(), params) {
+                    ("steps", _) if !is_step => error.among(first, ids()),
+                    ("params", Some(params)) => error.among(first, params.names()),
+                    (_, _) => error,
+                };
+                Some((name.column, error))
+            })
+        });
+        errors.extend(found.map(|(column, error)| FieldError { column, ..error }));
+    }
+
     /// The ids of all steps that are over before this one begins.
     fn before(&self, step: &Step) -> BTreeSet<&str> {
         let mut before = BTreeSet::new();
@@ -335,6 +374,23 @@ impl Spec {
     }
 }
 
+/// What an expression names that is neither known of a run nor part of the language.
+fn unknown_name(at: &[&str], what: &What) -> FieldError {
+    match what {
+        What::Function(name) => {
+            let help = "an expression can compare, and use size, contains, startsWith, endsWith, matches, all, exists";
+            let error = FieldError::new(at, format!("calls {}, and there is no such function", shown(name)), help);
+            error.among(name, names::FUNCTIONS.iter().copied())
+        }
+        What::Path(path) => {
+            let root = path.first().map_or("", String::as_str);
+            let help = "an expression can name params.NAME, steps.ID.output and steps.ID.outcome";
+            let error = FieldError::new(at, format!("names {}, which is nothing here", shown(root)), help);
+            error.among(root, ["params", "steps"])
+        }
+    }
+}
+
 impl Step {
     fn work(&self) -> Work {
         let (run, used, with) = (self.run.clone(), self.used.clone(), self.with.clone());
@@ -353,19 +409,10 @@ impl Step {
             errors.push(FieldError::new(&at("use"), "is a Workflow, which cannot be a step of another", help));
         }
         match &self.when {
-            Some(When::Expression(text)) => {
-                if let Some(fault) = expression::fault(text) {
-                    let help = "write an expression such as `params.app != 'none'`";
-                    // What follows lists everything that could have stood there, and repeats the text.
-                    let said = fault.split(" | ").next().and_then(|said| said.split(" expecting ").next());
-                    let said = said.unwrap_or_default().rsplit("error: ").next().unwrap_or_default();
-                    errors.push(FieldError::new(&at("when"), format!("is no expression: {said}"), help));
-                }
-            }
+            Some(When::Expression(_)) | None => {}
             Some(When::Command(command)) => {
                 check_argv(&["steps", &index, "when", "command"], &command.command, errors);
             }
-            None => {}
         }
     }
 

@@ -188,19 +188,21 @@ fn by_type(subject: &Subject<'_>, error: &FieldError) -> Problem {
         return subject.source.problem(subject.head.clone(), message, String::new(), error.help.clone());
     }
     let message = format!("{} {}", quote(&dotted(&error.path)), error.what);
-    match (error.part, locate(subject, &error.path).0) {
-        (Part::Name, Some(entry)) => {
-            let problem = subject.source.problem(entry.key_at.clone(), message, String::new(), error.help.clone());
+    let known = error.among.as_ref().map(|(word, known)| (word, known.iter().map(String::as_str)));
+    let meant = known.and_then(|(word, known)| foreign::similar(word, known));
+    let label = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`?"));
+    let at = match (error.part, locate(subject, &error.path).0) {
+        (Part::Name, Some(entry)) => Some(entry.key_at.clone()),
+        (Part::Name, None) | (Part::Value, _) => column(subject, error),
+    };
+    let problem = match at {
+        Some(at) => {
+            let problem = subject.source.problem(at, message, label, error.help.clone());
             problem.of_field(dotted(&error.path))
         }
-        (Part::Name, None) | (Part::Value, _) => match column(subject, error) {
-            Some(at) => {
-                let problem = subject.source.problem(at, message, String::new(), error.help.clone());
-                problem.of_field(dotted(&error.path))
-            }
-            None => at_value(subject, &error.path, message, String::new(), error.help.clone()),
-        },
-    }
+        None => at_value(subject, &error.path, message, label, error.help.clone()),
+    };
+    problem.meaning(meant)
 }
 
 /// The bytes from the column of an error on, where the text stands in the file as it is.

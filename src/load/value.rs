@@ -50,5 +50,9 @@ fn number(text: &str) -> Option<Number> {
     if let Ok(whole) = text.parse::<u64>() {
         return Some(whole.into());
     }
+    if digits.bytes().all(|b| b.is_ascii_digit()) {
+        // As a number it would lose digits.
+        return None;
+    }
     text.parse::<f64>().ok().and_then(Number::from_f64)
 }

@@ -209,7 +209,7 @@ fn get(context: &Context, params: &Value) -> Result<Value, Error> {
         let attempts = reader.attempts(&object, &cause).map_err(trouble)?;
         let result = reader.run(&object, &cause).map_err(trouble)?.and_then(|run| run.end).and_then(|end| end.result);
         fields.insert("tries".to_owned(), attempts.iter().map(super::runs::attempt_json).collect());
-        fields.insert("result".to_owned(), json!(result.as_deref()));
+        fields.insert("result".to_owned(), json!(result.map(|given| given.text.to_string())));
     }
     Ok(shown)
 }

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use super::error::{Error, code};
+use crate::engine::run::scope::exact;
 
 /// The most calls in one batch.
 pub const BATCH_MAX: usize = 100;
@@ -51,6 +52,10 @@ pub struct Call {
 pub fn read(line: &[u8]) -> Result<Message, Error> {
     let value: Value =
         serde_json::from_slice(line).map_err(|error| Error::new(code::PARSE, format!("this is no JSON: {error}")))?;
+    // A number is kept digit by digit, or not taken.
+    if let Err(why) = std::str::from_utf8(line).map_err(|error| error.to_string()).and_then(exact) {
+        return Err(Error::new(code::REQUEST, format!("the line {why}")));
+    }
     match value {
         Value::Array(items) if items.is_empty() => Err(Error::new(code::REQUEST, "the batch is empty")),
         Value::Array(items) if items.len() > BATCH_MAX => {

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use rusqlite::types::Type;
 use rusqlite::{Error, Row};
 
-use super::TEXT_MAX;
 use super::rows::{
-    AttemptRow, CursorRow, EndRow, EventRow, ExitRow, MessageRow, MessageState, OriginRow, QueueRow, RunRow, TickRow,
+    AttemptRow, CursorRow, EndRow, EventRow, ExitRow, Given, MessageRow, MessageState, OriginRow, QueueRow, RunRow,
+    TickRow,
 };
+use super::{RESULT_MAX, TEXT_MAX};
 use crate::engine::time::BootTime;
 use crate::engine::{BootId, Timestamp};
 
@@ -53,6 +54,13 @@ pub(super) fn cut_head(text: &str, max: usize) -> String {
     let kept = text.replace('\0', "\u{fffd}");
     let from = kept.ceil_char_boundary(kept.len().saturating_sub(max));
     kept.get(from..).unwrap_or_default().to_owned()
+}
+
+/// What is kept of what a run gave; how long it was is said where it is not all of it.
+pub(super) fn kept_result(given: Given) -> Given {
+    let text = cut(&given.text, usize::MAX);
+    let size = given.size.or_else(|| (text.len() > RESULT_MAX).then(|| format!("{} bytes", text.len()).into()));
+    Given { text: cut(&text, RESULT_MAX).into(), size }
 }
 
 pub(super) fn cut_text(text: Option<&Arc<str>>) -> Option<String> {
@@ -110,7 +118,11 @@ fn end(row: &Row<'_>) -> rusqlite::Result<Option<EndRow>> {
         (None, None) => None,
     };
     let ended = moment(row, "ended_ms")?;
-    Ok(Some(EndRow { outcome, reason: row.get("reason")?, ended, exit, result: row.get("result")? }))
+    // A store of an earlier version that nobody has written to yet does not have it.
+    let has_size = row.as_ref().column_index("result_size").is_ok();
+    let size = if has_size { row.get("result_size")? } else { None };
+    let result = row.get::<_, Option<Arc<str>>>("result")?.map(|text| Given { text, size });
+    Ok(Some(EndRow { outcome, reason: row.get("reason")?, ended, exit, result }))
 }
 
 /// A store that no controller of this version has opened yet has no such column.

@@ -191,8 +191,8 @@ pub(super) fn end(store: &Sqlite, end: MessageEnd, finish: &Finish) -> Result<bo
     }
     let log_tail = match log_tail {
         ResultSource::None => None,
-        ResultSource::Text(text) => Some(cut_head(&text, TAIL_MAX)),
-        ResultSource::Capture(capture) => capture().map(|text| cut_head(&text, TAIL_MAX)),
+        ResultSource::Text(text) => Some(cut_head(&text.text, TAIL_MAX)),
+        ResultSource::Capture(capture) => capture().map(|given| cut_head(&given.text, TAIL_MAX)),
     };
     let object = &finish.object;
     let mut statement = store.connection.prepare_cached(statements::END_MESSAGE)?;

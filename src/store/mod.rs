@@ -26,7 +26,8 @@ use std::time::Duration;
 
 pub use reader::Reader;
 pub use rows::{
-    AttemptRow, CursorRow, EndRow, EventRow, ExitRow, MessageRow, MessageState, OriginRow, QueueRow, RunRow, TickRow,
+    AttemptRow, CursorRow, EndRow, EventRow, ExitRow, Given, MessageRow, MessageState, OriginRow, QueueRow, RunRow,
+    TickRow,
 };
 pub use sqlite::Sqlite;
 pub use trouble::Trouble;

@@ -86,8 +86,25 @@ pub struct EndRow {
     pub ended: Timestamp,
     /// How its last process ended, when there was one.
     pub exit: Option<ExitRow>,
-    /// What it gave: the first [`RESULT_MAX`](super::RESULT_MAX) bytes.
-    pub result: Option<Arc<str>>,
+    /// What it gave.
+    pub result: Option<Given>,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The first [`RESULT_MAX`](super::RESULT_MAX) bytes.
+    pub text: Arc<str>,
+    /// How long it was, in words, when that is not all of it.
+    pub size: Option<Arc<str>>,
+}
+
+impl Given {
+    /// All of what it gave.
+    #[must_use]
+    pub fn whole(text: &str) -> Given {
+        Given { text: text.into(), size: None }
+    }
 }
 
 /// How a process ended.

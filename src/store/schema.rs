@@ -199,6 +199,9 @@ create table queues (
     "
 alter table runs add column catches_up integer not null default 0 check (catches_up in (0, 1));
 ",
+    "
+alter table runs add column result_size text;
+",
 ];
 
 /// The newest schema this binary knows.

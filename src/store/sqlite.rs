@@ -16,8 +16,7 @@ use super::rows::{AttemptRow, CursorRow, EndRow, EventRow, ExitRow, OriginRow, R
 use super::trouble::Fault;
 use super::write::{Finish, Reply, ResultSource, Write};
 use super::{
-    DATA_MAX, Durable, RESULT_MAX, ROWS_MAX, TEXT_MAX, Trouble, WORD_MAX, columns, enqueue, messages, prune, schema,
-    statements,
+    DATA_MAX, Durable, ROWS_MAX, TEXT_MAX, Trouble, WORD_MAX, columns, enqueue, messages, prune, schema, statements,
 };
 use crate::engine::{Cause, ObjectRef, Timestamp};
 
@@ -307,7 +306,8 @@ impl Sqlite {
                 run.cancel,
                 run.reopened,
                 run.params,
-                end.and_then(|end| end.result.as_ref()).map(|text| cut(text, RESULT_MAX)),
+                end.and_then(|end| end.result.as_ref()).map(|given| &given.text),
+                end.and_then(|end| end.result.as_ref()).and_then(|given| given.size.as_ref()),
                 code,
                 signal,
                 nanos(run.generation),
@@ -352,8 +352,9 @@ impl Sqlite {
         let result = match result {
             ResultSource::None => None,
             ResultSource::Text(text) => Some(text),
-            ResultSource::Capture(capture) => capture().map(Into::into),
+            ResultSource::Capture(capture) => capture(),
         };
+        let result = result.map(columns::kept_result);
         let end = EndRow { outcome, reason, ended, exit: how, result };
         let (code, signal) = exit(end.exit);
         let mut changed = self.execute(
@@ -364,7 +365,8 @@ impl Sqlite {
                 started.map(millis),
                 millis(end.ended),
                 attempts,
-                end.result.as_ref().map(|text| cut(text, RESULT_MAX)),
+                end.result.as_ref().map(|given| &given.text),
+                end.result.as_ref().and_then(|given| given.size.as_ref()),
                 code,
                 signal,
                 object.as_str(),

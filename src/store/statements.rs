@@ -6,29 +6,30 @@
 
 pub(super) const INSERT_RUN: &str = "
 insert into runs (object, cause, uid, parent, origin, asked_by, nominal_ms, due_ms, created_ms, started_ms, ended_ms,
-    state, outcome, reason, attempts, base_attempts, cancelled_by, reopened_by, params, result, exit_code, exit_signal,
-    generation, catches_up)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
+    state, outcome, reason, attempts, base_attempts, cancelled_by, reopened_by, params, result, result_size, exit_code,
+    exit_signal, generation, catches_up)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+    $25)
 on conflict (object, cause) do nothing";
 
 pub(super) const FINISH_RUN: &str = "
 update runs set state = 'final', outcome = $1, reason = $2, started_ms = coalesce($3, started_ms), ended_ms = $4,
-    attempts = $5, result = $6, exit_code = $7, exit_signal = $8
-where object = $9 and cause = $10 and state = 'open'";
+    attempts = $5, result = $6, result_size = $7, exit_code = $8, exit_signal = $9
+where object = $10 and cause = $11 and state = 'open'";
 
 pub(super) const CANCEL_RUN: &str = "
 update runs set cancelled_by = $1 where object = $2 and cause = $3 and state = 'open' and cancelled_by is null";
 
 pub(super) const REOPEN_RUN: &str = "
 update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
-    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts,
+    result_size = null, exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = $1, base_attempts = attempts,
     due_ms = $2
 where object = $3 and cause = $4 and state = 'final'";
 
 /// The steps below a run, but those that ended with the word `$3`.
 pub(super) const REOPEN_STEPS: &str = "
 update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,
-    exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = coalesce($1, reopened_by),
+    result_size = null, exit_code = null, exit_signal = null, cancelled_by = null, reopened_by = coalesce($1, reopened_by),
     base_attempts = attempts
 where object = $2 and state = 'final' and outcome <> $3 and cause in (
     with recursive below (step) as (

@@ -176,6 +176,23 @@ impl Trouble {
             | Trouble::Closed => false,
         }
     }
+
+    /// True when the disk may have got what was written all the same.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Trouble::Disk { .. } | Trouble::Busy { .. } | Trouble::Closed => true,
+            Trouble::Corrupt { .. }
+            | Trouble::Moved { .. }
+            | Trouble::Newer { .. }
+            | Trouble::ReadOnly { .. }
+            | Trouble::TooLarge { .. }
+            | Trouble::Refused { .. }
+            | Trouble::Flooded { .. }
+            | Trouble::Sql { .. }
+            | Trouble::Row { .. } => false,
+        }
+    }
 }
 
 /// Why a request is not written: what the database says, or what we do.

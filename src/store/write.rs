@@ -10,7 +10,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rows::{AttemptRow, CursorRow, EventRow, ExitRow, MessageRow, MessageState, QueueRow, RunRow, TickRow};
+use super::rows::{
+    AttemptRow, CursorRow, EventRow, ExitRow, Given, MessageRow, MessageState, QueueRow, RunRow, TickRow,
+};
 use super::trouble::Trouble;
 use crate::engine::{Cause, ObjectRef, Timestamp};
 
@@ -246,9 +248,9 @@ pub enum ResultSource {
     /// It gave none.
     None,
     /// It is this.
-    Text(Arc<str>),
+    Text(Given),
     /// It has to be read first: on the writer's thread, before anything is locked, so that no log holds up the loop.
-    Capture(Box<dyn FnOnce() -> Option<String> + Send>),
+    Capture(Box<dyn FnOnce() -> Option<Given> + Send>),
 }
 
 impl fmt::Debug for ResultSource {

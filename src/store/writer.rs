@@ -12,9 +12,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel}
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::{Builder, JoinHandle};
 
+use super::rows::Given;
 use super::sqlite::{Sqlite, identity};
 use super::write::{Answer, Reply, ResultSource, Write};
-use super::{BATCH_MAX, Durable, PARAMS_MAX, QUEUE_MAX, RESULT_MAX, TAIL_MAX, Trouble, columns, enqueue};
+use super::{BATCH_MAX, Durable, PARAMS_MAX, QUEUE_MAX, TAIL_MAX, Trouble, columns, enqueue};
 
 /// Requests to the store, in the order in which they were sent.
 #[derive(Debug)]
@@ -268,9 +269,9 @@ fn write<D: Durable>(requests: &Receiver<Request>, mut open: impl FnMut() -> Res
 /// The request with its result read, before anything is locked.
 fn captured(mut write: Write) -> Write {
     if let Write::Finish(finish) = &mut write {
-        read(&mut finish.result, |text| columns::cut(text, RESULT_MAX));
+        read(&mut finish.result, columns::kept_result);
         if let Some(message) = &mut finish.message {
-            read(&mut message.log_tail, |text| columns::cut_head(text, TAIL_MAX));
+            read(&mut message.log_tail, |tail| Given::whole(&columns::cut_head(&tail.text, TAIL_MAX)));
         }
     }
     write
@@ -278,11 +279,11 @@ fn captured(mut write: Write) -> Write {
 
 /// Puts what a capture gives in its place. One that panics gives nothing: the end of the run counts for more than its
 /// words.
-fn read(source: &mut ResultSource, cut: impl Fn(&str) -> String) {
+fn read(source: &mut ResultSource, cut: impl Fn(Given) -> Given) {
     *source = match std::mem::replace(source, ResultSource::None) {
         ResultSource::Capture(capture) => {
             let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(capture)).ok().flatten();
-            text.map_or(ResultSource::None, |text| ResultSource::Text(cut(&text).into()))
+            text.map_or(ResultSource::None, |text| ResultSource::Text(cut(text)))
         }
         given @ (ResultSource::None | ResultSource::Text(_)) => given,
     };

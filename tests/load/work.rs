@@ -763,7 +763,7 @@ fn what_a_capability_does_and_takes() {
             6 |   headers: { "a b": c, D: {} }
               |                        ^
               |
-              = help: write one of fromEnv, fromFile and fromCommand: { fromFile: secrets/token }
+              = help: write one of from, fromEnv, fromFile and fromCommand: { fromFile: secrets/token }
 
             4 errors in 1 of 1 file.
         "#]],
@@ -924,6 +924,160 @@ fn steps_of_a_workflow() {
               = help: write one of run, use and prompt, as in `run: ./backup.sh`
 
             7 errors in 1 of 1 file.
+        "#]],
+    );
+}
+
+#[test]
+fn names_in_a_condition() {
+    check(
+        "kind: Workflow\nname: w\nparams: { apps: list, n: int }\nsteps:\n\
+         - { id: test, run: date }\n- { id: other, run: date }\n\
+         - { id: a, run: date, needs: [test], when: params.app != 'none' }\n\
+         - { id: b, run: date, needs: [test], when: \"1 < 2 && steps.tets.output == 'x'\" }\n\
+         - { id: c, run: date, needs: [test], when: steps.other.outcome == 'ok' }\n\
+         - { id: d, run: date, needs: [test], when: sise(params.apps) > 0 }\n\
+         - { id: e, run: date, needs: [test], when: parms.n > 0 }\n\
+         - { id: f, run: date, needs: [test], when: steps.test.exit == 0 }\n\
+         - { id: g, run: date, when: has(params.nosuch) }\n\
+         - { id: ok1, run: date, needs: [test], when: \"params.apps.all(a, a != steps.test.output) && params.n > 0\" }\n\
+         - { id: ok2, run: date, needs: [test], when: \"has(params.n) && size(steps) > 0 && params['n'] > 1\" }\n",
+        expect![[r#"
+            error: `steps[2].when` names `params.app`, which is no parameter of the workflow
+             --> <stdin>:7:44
+              |
+            7 | - { id: a, run: date, needs: [test], when: params.app != 'none' }
+              |                                            ^^^^^^^^^^ did you mean `apps`?
+              |
+              = help: there are: apps, n
+
+            error: `steps[3].when` names `steps.tets.output`, which is no step
+             --> <stdin>:8:54
+              |
+            8 | - { id: b, run: date, needs: [test], when: "1 < 2 && steps.tets.output == 'x'" }
+              |                                                      ^^^^^^^^^^^^^^^^^ did you mean `test`?
+              |
+              = help: write steps.ID.output, of a step this one needs
+
+            error: `steps[4].when` names `steps.other.outcome`, which might not be over by then
+             --> <stdin>:9:44
+              |
+            9 | - { id: c, run: date, needs: [test], when: steps.other.outcome == 'ok' }
+              |                                            ^^^^^^^^^^^^^^^^^^^
+              |
+              = help: add it: needs: [other]
+
+            error: `steps[5].when` calls `sise`, and there is no such function
+              --> <stdin>:10:48
+               |
+            10 | - { id: d, run: date, needs: [test], when: sise(params.apps) > 0 }
+               |                                                ^^^^^^^^^^^^^ did you mean `size`?
+               |
+               = help: an expression can compare, and use size, contains, startsWith, endsWith, matches, all, exists
+
+            error: `steps[6].when` names `parms`, which is nothing here
+              --> <stdin>:11:44
+               |
+            11 | - { id: e, run: date, needs: [test], when: parms.n > 0 }
+               |                                            ^^^^^^^ did you mean `params`?
+               |
+               = help: an expression can name params.NAME, steps.ID.output and steps.ID.outcome
+
+            error: `steps[7].when` names `steps.test.exit`, which a step does not have
+              --> <stdin>:12:44
+               |
+            12 | - { id: f, run: date, needs: [test], when: steps.test.exit == 0 }
+               |                                            ^^^^^^^^^^^^^^^
+               |
+               = help: write steps.test.output, steps.test.output.NAME or steps.test.outcome
+
+            error: `steps[8].when` names `params.nosuch`, which is no parameter of the workflow
+              --> <stdin>:13:33
+               |
+            13 | - { id: g, run: date, when: has(params.nosuch) }
+               |                                 ^^^^^^^^^^^^^^
+               |
+               = help: there are: apps, n
+
+            7 errors in 1 of 1 file.
+        "#]],
+    );
+}
+
+#[test]
+fn parameters_that_would_meet_in_one_variable() {
+    check(
+        "kind: Capability\nname: a\nrun: date\nparams: { a-b: string, a_b: string, A_B: string, ab: string }\n",
+        expect![[r#"
+            error: `params.a-b` and `A_B` would both come as SETPOINT_PARAM_A_B
+             --> <stdin>:4:11
+              |
+            4 | params: { a-b: string, a_b: string, A_B: string, ab: string }
+              |           ^^^
+              |
+              = help: give one of the two another name: letters, digits and `_` tell them apart, case and `-` do not
+
+            error: `params.a_b` and `A_B` would both come as SETPOINT_PARAM_A_B
+             --> <stdin>:4:24
+              |
+            4 | params: { a-b: string, a_b: string, A_B: string, ab: string }
+              |                        ^^^
+              |
+              = help: give one of the two another name: letters, digits and `_` tell them apart, case and `-` do not
+
+            2 errors in 1 of 1 file.
+        "#]],
+    );
+    check(
+        "kind: Workflow\nname: w\nsteps: [{ id: a, run: date }]\n\
+         params: { type: object, properties: { x-y: { type: string }, X-Y: { type: string } } }\n",
+        expect![[r#"
+            error: `params.x-y` and `X-Y` would both come as SETPOINT_PARAM_X_Y
+             --> <stdin>:4:1
+              |
+            4 | params: { type: object, properties: { x-y: { type: string }, X-Y: { type: string } } }
+              | ^^^^^^
+              |
+              = help: give one of the two another name: letters, digits and `_` tell them apart, case and `-` do not
+
+            1 error in 1 of 1 file.
+        "#]],
+    );
+}
+
+#[test]
+fn a_call_refers_to_its_own_parameters_alone() {
+    check(
+        "kind: Capability\nname: a\nparams: { text: string, trace: string }\nhttp:\n\
+         \x20 method: POST\n  url: https://example.com/\n\
+         \x20 headers: { X-Trace: { from: params.trase }, X-Ok: { from: params.trace, prefix: t- }, X-Two: { from: params.text, fromEnv: A } }\n\
+         \x20 body: { a: [{ from: params.text }, { from: steps.a.output }], from: me }\n",
+        expect![[r#"
+            error: `http.headers.X-Trace.from` refers to `params.trase`, which is no parameter of this
+             --> <stdin>:7:31
+              |
+            7 |   headers: { X-Trace: { from: params.trase }, X-Ok: { from: params.trace, prefix: t- }, X-Two: { from: params.text, fromEnv: A } }
+              |                               ^^^^^^^^^^^^ did you mean `trace`?
+              |
+              = help: write params.NAME; there are: text, trace
+
+            error: `http.headers.X-Two` does not say where it comes from
+             --> <stdin>:7:89
+              |
+            7 |   headers: { X-Trace: { from: params.trase }, X-Ok: { from: params.trace, prefix: t- }, X-Two: { from: params.text, fromEnv: A } }
+              |                                                                                         ^^^^^
+              |
+              = help: write one of from, fromEnv, fromFile and fromCommand: { fromFile: secrets/token }
+
+            error: `http.body` refers to `steps.a.output`, which is no parameter of this
+             --> <stdin>:8:3
+              |
+            8 |   body: { a: [{ from: params.text }, { from: steps.a.output }], from: me }
+              |   ^^^^
+              |
+              = help: write params.NAME; there are: text, trace
+
+            3 errors in 1 of 1 file.
         "#]],
     );
 }

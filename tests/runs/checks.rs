@@ -125,6 +125,16 @@ impl World {
         matches!(self.part(&target.candidates[0]), Some(Part::Capability(Capability { risk: Risk::High, .. })))
     }
 
+    /// What is said where something is used, else what it says itself.
+    fn timeout(&self, work: &Work, own: Option<Duration>) -> Option<Duration> {
+        let Work::Use { target, with: _ } = work else { return own };
+        own.or_else(|| match self.part(&target.candidates[0])? {
+            Part::Capability(capability) => capability.timeout,
+            Part::Workflow(flow) => flow.timeout,
+            Part::None | Part::Quiet(_) | Part::Settings(_) => None,
+        })
+    }
+
     fn row(&self, object: &ObjectRef, cause: &Cause) -> Option<&Row> {
         self.store.runs.get(&(object.clone(), cause.clone()))
     }
@@ -469,8 +479,9 @@ impl World {
             let Some((_, rule)) = self.rule(&proc.id.object) else { return false };
             let (_, step) = parts(&proc.id.cause);
             let timeout = match step {
-                Some(name) => self.step_of(rule, &name).and_then(|step| step.timeout),
-                None => rule.timeout,
+                // A condition has no work of its own, and is given the time of its step.
+                Some(name) => self.step_of(rule, &name).and_then(|step| self.timeout(&step.work, step.timeout)),
+                None => self.timeout(&rule.work, rule.timeout),
             };
             timeout.is_some_and(|timeout| {
                 let due = BootTime::from_nanos(proc.since).after(timeout).max(BootTime::from_nanos(calm));

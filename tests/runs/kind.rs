@@ -132,14 +132,17 @@ pub fn random(rng: &mut Rng, index: usize, wall: Timestamp) -> Ends {
             Ends { rule: Some(random_rule(rng, work, Arises::Once { at })), needs: needs(rng), ..nothing }
         }
         WORKFLOW => {
-            let flow = Arc::new(random_flow(rng));
-            let rule = random_rule(rng, Work::Flow(flow.clone()), Arises::Asked);
+            let flow = random_flow(rng);
+            let rule = random_rule(rng, command(), Arises::Asked);
+            let flow = Arc::new(Flow { timeout: rule.timeout, ..flow });
+            let rule = RunRule { work: Work::Flow(flow.clone()), ..rule };
             Ends { rule: Some(rule), own: Own::Workflow(flow), ..nothing }
         }
         CAPABILITY => {
             let risk = if rng.chance(150) { Risk::High } else { Risk::Low };
-            let own = Own::Capability(Capability { work: command(), params: Params::none(), risk });
             let rule = RunRule { risk, ..random_rule(rng, command(), Arises::Asked) };
+            let timeout = rule.timeout;
+            let own = Own::Capability(Capability { work: command(), params: Params::none(), risk, timeout });
             Ends { rule: Some(rule), own, ..nothing }
         }
         6 => {
@@ -264,5 +267,5 @@ fn random_flow(rng: &mut Rng) -> Flow {
             asks_first: rng.chance(50),
         });
     }
-    Flow { params: Params::none(), steps }
+    Flow { params: Params::none(), steps, timeout: None }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use setpoint::engine::plan::{Finish, Fire, Note, Tick};
-use setpoint::engine::run::{Book, Cursor, Final, Origin, Outcome, Run, Step, TickState};
+use setpoint::engine::run::{Book, Cursor, Final, Origin, Outcome, Output, Run, Step, TickState};
 use setpoint::engine::{Cause, InstanceId, ObjectRef, Timestamp};
 
 use super::truth::{Rule, Truth};
@@ -297,7 +297,7 @@ impl Store {
             let id: Arc<str> = text.split('.').nth(1).expect("the id of a step").into();
             match &step.end {
                 Some((outcome, ..)) => {
-                    run.steps.insert(id, Step { outcome: *outcome, output: step.output.clone() });
+                    run.steps.insert(id, Step { outcome: *outcome, output: Output::Whole(step.output.clone()) });
                 }
                 None => _ = run.reopened.insert(id, step.forgiven),
             }

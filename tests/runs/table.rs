@@ -14,8 +14,8 @@ use setpoint::engine::expand::{Need, Until};
 use setpoint::engine::observed::{Alive, Phase};
 use setpoint::engine::plan::{Policy, Tick};
 use setpoint::engine::run::{
-    Arises, At, Book, Condition, Cursor, Final, Flow, FlowStep, Missed, OnQuiet, Origin, Outcome, Overlap, Params,
-    QuietRule, Retry, Risk, Run, RunRule, Step, TimesRule, Work, ticks,
+    Arises, At, Book, Condition, Cursor, Final, Flow, FlowStep, Missed, OnQuiet, Origin, Outcome, Output, Overlap,
+    Params, QuietRule, Retry, Risk, Run, RunRule, Step, TimesRule, Work, ticks,
 };
 use setpoint::engine::schedule::{Schedule, Window};
 use setpoint::engine::{
@@ -128,7 +128,7 @@ impl Table {
     }
 
     fn flow(self, steps: Vec<FlowStep>) -> Table {
-        let flow = Arc::new(Flow { params: Params::none(), steps });
+        let flow = Arc::new(Flow { params: Params::none(), steps, timeout: None });
         let rule = kind::plain(Work::Flow(flow.clone()), Arises::Asked);
         self.put("workflow/w", Ends { rule: Some(rule), own: Own::Workflow(flow), needs: Vec::new() })
     }
@@ -217,7 +217,7 @@ impl Table {
     }
 
     fn step(self, id: &str, outcome: Outcome) -> Table {
-        let over = Step { outcome, output: Arc::new(json!({ "n": 1 })) };
+        let over = Step { outcome, output: Output::Whole(Arc::new(json!({ "n": 1 }))) };
         self.change("workflow/w", "r", |run| _ = run.steps.insert(id.into(), over))
     }
 

@@ -157,5 +157,5 @@ fn what_an_attempt_printed_is_read_back_over_rotations() {
     let (folder, prefix) = (home.logs(), "0".to_owned());
     let capture = Capture { folder, prefix, log_file: birth.log_file, log_offset: birth.log_offset };
     let numbers: String = (1..=3000).map(|number| format!("{number}\n")).collect();
-    assert_eq!(capture.stdout(), Some(format!("{numbers}{}\u{e4}", "x".repeat(20_000))));
+    assert_eq!(capture.stdout().map(|printed| printed.text), Some(format!("{numbers}{}\u{e4}", "x".repeat(20_000))));
 }

@@ -206,7 +206,7 @@ fn the_tables_are_those_that_people_and_other_programs_know() {
             result text,
             exit_code integer,
             exit_signal integer,
-            generation integer not null, catches_up integer not null default 0 check (catches_up in (0, 1)),
+            generation integer not null, catches_up integer not null default 0 check (catches_up in (0, 1)), result_size text,
             primary key (object, cause),
             check ((state = 'final') = (outcome is not null)),
             check ((state = 'final') = (ended_ms is not null)),
@@ -263,7 +263,7 @@ fn the_tables_are_those_that_people_and_other_programs_know() {
         ) strict"#]]
     .assert_eq(&tables.join("\n"));
     let number = |name: &str| raw.query_row(&format!("pragma {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!((number("user_version"), number("application_id"), number("auto_vacuum")), (3, 0x7370_7464, 2));
+    assert_eq!((number("user_version"), number("application_id"), number("auto_vacuum")), (4, 0x7370_7464, 2));
     let mode: String = raw.query_row("pragma journal_mode", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
 }

@@ -102,7 +102,7 @@ fn a_store_of_a_newer_version_is_refused() {
     refused(
         &world,
         expect![[r#"
-        $T/store.db has schema 7, and this binary knows 3: nothing was changed
+        $T/store.db has schema 7, and this binary knows 4: nothing was changed
           help: use the newer setpoint that wrote it, or restore the file from before"#]],
     );
 }

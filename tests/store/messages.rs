@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use expect_test::expect;
 use setpoint::store::{
-    Books, DeadLetter, DeadWish, EndRow, Enqueue, MessageFilter, MessageRow, MessageState, OriginRow, PAYLOAD_MAX,
-    QueueLimits, QueueRow, Reply, ResultSource, Trouble, Write, Writer,
+    Books, DeadLetter, DeadWish, EndRow, Enqueue, Given, MessageFilter, MessageRow, MessageState, OriginRow,
+    PAYLOAD_MAX, QueueLimits, QueueRow, Reply, ResultSource, Trouble, Write, Writer,
 };
 
 use crate::world::{
@@ -90,7 +90,7 @@ fn a_message_is_kept_as_it_came_claimed_with_a_run_and_ended_with_it() {
     over.reason = Some(Arc::from("exit code 0"));
     let told = over.message.as_mut().unwrap();
     told.reply = Some(Arc::from("done"));
-    told.log_tail = ResultSource::Capture(Box::new(|| Some("x".repeat(20_000) + "é last")));
+    told.log_tail = ResultSource::Capture(Box::new(|| Some(Given::whole(&("x".repeat(20_000) + "é last")))));
     done(&writer, Write::Finish(Box::new(over)));
     let stands = kept(&world, "m1");
     assert_eq!((stands.state, stands.tries, stands.base_attempts, stands.ended), (MessageState::Ok, 1, 1, Some(at(9))));

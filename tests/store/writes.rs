@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
+use setpoint::controller::books::Books as ControllerBooks;
+use setpoint::engine::run::{Ledger, Origin, Run};
+use setpoint::engine::{BootId, BootTime, InstanceId, Now};
+use setpoint::home::Home;
 use setpoint::store::{
-    Books, EndRow, ExitRow, OriginRow, PARAMS_MAX, RESULT_MAX, Reply, ResultSource, RunRow, TickFilter, TickRow,
+    Books, EndRow, ExitRow, Given, OriginRow, PARAMS_MAX, RESULT_MAX, Reply, ResultSource, RunRow, TickFilter, TickRow,
     Trouble, Write,
 };
 
@@ -110,7 +114,7 @@ fn the_first_end_of_a_run_stands() {
     let mut end = finish("job/migrate", "1", "failed");
     end.reason = Some(Arc::from("exit code 3"));
     end.exit = Some(ExitRow::Code(3));
-    end.result = ResultSource::Text(Arc::from("half"));
+    end.result = ResultSource::Text(Given::whole("half"));
     end.attempts = 2;
     let mut last = attempt("job/migrate", "1", 2);
     last.ended = Some(at(2));
@@ -123,7 +127,7 @@ fn the_first_end_of_a_run_stands() {
         reason: Some(Arc::from("exit code 3")),
         ended: at(2),
         exit: Some(ExitRow::Code(3)),
-        result: Some(Arc::from("half")),
+        result: Some(Given::whole("half")),
     };
     assert_eq!((stands.attempts, stands.started, stands.end.as_ref()), (2, Some(at(1)), Some(&expected)));
     let again = writer.ask(Write::Finish(Box::new(finish("job/migrate", "1", "ok"))));
@@ -214,13 +218,15 @@ fn a_result_is_read_on_the_writers_thread_and_cut_between_letters() {
     let mut end = finish("job/migrate", "1", "ok");
     end.result = ResultSource::Capture(Box::new(move || {
         tell.send(std::thread::current().id()).expect("the test waits");
-        Some(format!("{}\0äx", "x".repeat(RESULT_MAX - 4)))
+        Some(Given::whole(&format!("{}\0äx", "x".repeat(RESULT_MAX - 4))))
     }));
     done(&writer, Write::Finish(Box::new(end)));
     assert_ne!(hear.recv().unwrap(), std::thread::current().id());
     let result = run_of(&world, "job/migrate", "1").end.unwrap().result.unwrap();
     // The zero byte has become a letter of three bytes; one is left, and the next letter has two.
-    assert!(result.ends_with("x\u{fffd}") && result.len() == RESULT_MAX - 1, "{}", result.len());
+    let Given { text, size } = result;
+    assert!(text.ends_with("x\u{fffd}") && text.len() == RESULT_MAX - 1, "{}", text.len());
+    assert_eq!(size.as_deref(), Some(&*format!("{} bytes", RESULT_MAX + 2)), "it says how long it was");
 }
 
 #[test]
@@ -256,7 +262,7 @@ fn a_burst_costs_few_commits_and_one_refusal_fails_no_neighbour() {
     // Held up until all the others wait, so that they are one batch by construction and not by luck.
     let (go, gate) = channel::<()>();
     let mut first = finish("job/none", "1", "ok");
-    first.result = ResultSource::Capture(Box::new(move || gate.recv().ok().map(|()| String::new())));
+    first.result = ResultSource::Capture(Box::new(move || gate.recv().ok().map(|()| Given::whole(""))));
     writer.send(Write::Finish(Box::new(first)), Box::new(|_| ()));
     for n in 0..999 {
         let state = if n == 500 { "Nonsense" } else { "Skipped" };
@@ -293,4 +299,45 @@ fn nobody_waits_for_ever_and_a_closed_writer_has_written_all() {
     assert_eq!(world.reader().events(&Default::default()).unwrap().len(), 2_000);
     let log = std::path::PathBuf::from(format!("{}-wal", world.path.display()));
     assert!(!log.exists() || log.metadata().unwrap().len() == 0, "a closed store leaves no log");
+}
+
+/// The writer answers that a write failed although the disk has it: a commit that was cut off just before it was heard.
+#[test]
+fn what_the_disk_got_in_spite_of_an_error_is_known_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = Home::open(Some(&folder.path().join("home"))).expect("a home");
+    let (tell, mut hear) = tokio::sync::mpsc::unbounded_channel();
+    let (mut books, mut ledger) = (ControllerBooks::new(home.clone(), tell), Ledger::default());
+    books.open(&mut ledger).expect("a store");
+    let now = Now { wall: at(0), boot: BootTime::from_nanos(1), boot_id: BootId::new("a") };
+    let id: InstanceId = "workflow/flow/run-1".parse().expect("an instance");
+    let wanted = Run {
+        uid: "u".into(),
+        origin: Origin::Person("ann".into()),
+        due: at(0),
+        created: at(0),
+        forgiven: 0,
+        cancel: None,
+        params: Arc::new(serde_json::json!({ "a": 1 })),
+        steps: std::collections::BTreeMap::new(),
+        reopened: std::collections::BTreeMap::new(),
+        catches_up: false,
+    };
+    let (asker, _heard) = tokio::sync::oneshot::channel();
+    books.ask_for(&mut ledger, &id, wanted.clone(), asker);
+    let (number, answer) = hear.blocking_recv().expect("an answer");
+    assert_eq!(answer, Ok(Reply::Done));
+    let lost = Trouble::Busy { path: home.store_db() };
+    books.settled(&mut ledger, (number, Err(lost)), &now);
+    let book = &ledger.books[&id.object];
+    assert_eq!(book.runs.get(&id.cause), Some(&wanted), "memory and store agree");
+    assert!(book.writing.is_empty() && book.refused.is_some());
+    // What certainly is not there is not looked for, and what is remembered of others stays.
+    let other: InstanceId = "job/other/1".parse().expect("an instance");
+    let (asker, _heard) = tokio::sync::oneshot::channel();
+    books.ask_for(&mut ledger, &other, wanted, asker);
+    let (number, _) = hear.blocking_recv().expect("an answer");
+    std::fs::remove_file(home.store_db()).expect("a file");
+    books.settled(&mut ledger, (number, Err(Trouble::Closed)), &now);
+    assert!(ledger.books[&id.object].runs.contains_key(&id.cause));
 }

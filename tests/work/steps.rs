@@ -6,7 +6,7 @@ use crate::asks::{ask, outcome, runs, start};
 use crate::world::World;
 
 fn result(world: &World, object: &str, cause: &str) -> Option<String> {
-    runs(world, object).get(cause)?.end.as_ref()?.result.as_ref().map(ToString::to_string)
+    runs(world, object).get(cause)?.end.as_ref()?.result.as_ref().map(|given| given.text.to_string())
 }
 
 #[test]

@@ -20,11 +20,12 @@ use crate::engine::observed::Sight;
 use crate::engine::plan::{Action, Claim, Decision, MessageEnd, MessageFate, Reason, Return};
 use crate::engine::run::attempts::{Ending, One as Attempts, decide_one, finish};
 use crate::engine::run::decide::{Runs, decide_work, held, may_start, push, refused};
-use crate::engine::run::ledger::{Origin, Outcome, Run};
+use crate::engine::run::launch::classifier_of;
+use crate::engine::run::ledger::{Origin, Outcome, Output, Run};
 use crate::engine::run::left;
 use crate::engine::run::order::is_begun;
-use crate::engine::run::params::{classifier_of, resolve as filled};
 use crate::engine::run::rule::{Retry, RunRule, Work};
+use crate::engine::run::scope::Scope;
 use crate::engine::time::{Span, Timestamp};
 
 /// `EX_DATAERR` of sysexits: the message itself is wrong, and no further attempt would help.
@@ -161,7 +162,7 @@ impl One<'_> {
             Then::Reply(text) => {
                 self.end(Outcome::Ok, format!("answered by rule {}", rule.name).into(), Some(text), draft);
             }
-            Then::Work { work, with } => match filled(with, &message.scope()) {
+            Then::Work { work, with } => match Scope::of(message.scope()).fill(with).map(Option::unwrap_or_default) {
                 Err(why) => self.end(Outcome::Failed, why, None, draft),
                 Ok(with) => {
                     let (rule, run) = as_run(self.runs.rule, self.run, work, with);
@@ -200,9 +201,13 @@ impl One<'_> {
         let (runs, cause, run) = (self.runs, self.cause, self.run);
         let Some(work) = &sorting.classifier else { return Classified::None };
         if let Some(step) = run.steps.get(CLASSIFY) {
-            return match (step.outcome, &*step.output) {
-                (Outcome::Ok, Json::String(text)) => Classified::Named(text.clone()),
-                (Outcome::Ok, other) => Classified::Named(other.to_string()),
+            return match (step.outcome, &step.output) {
+                (Outcome::Ok, Output::Whole(output)) => {
+                    Classified::Named(output.as_str().map_or_else(|| output.to_string(), str::to_owned))
+                }
+                (Outcome::Ok, Output::Cut { size }) => {
+                    Classified::Failed(format!("the answer of its classifier is {size}").into())
+                }
                 (outcome, _) => Classified::Failed(format!("its classifier: {}", outcome.word()).into()),
             };
         }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::message::Message;
 use crate::engine::name::ObjectRef;
-use crate::engine::run::params::look_up;
+use crate::engine::run::scope::look_up;
 use crate::engine::run::{Retry, Work, expression};
 
 /// When a queue hands over its messages, and how long.

@@ -452,7 +452,7 @@ impl Audit<'_> {
                 else {
                     return None;
                 };
-                let late = alive.since.after(self.rule.timeout?);
+                let late = alive.since.after(super::used::timeout(self.facts, &self.rule.work, self.rule.timeout)?);
                 (late <= self.facts.now.boot).then_some(Mutant::IgnoreTimeout)
             }
             _ => None,

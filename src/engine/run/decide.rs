@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::attempts::{Ending, One, decide_one};
+use super::launch::launch_of;
 use super::ledger::{Book, Final, Origin, Outcome, Run};
-use super::params::launch_of;
 use super::rule::{Arises, RunRule, Work};
 use super::used::{Resolved, consent, resolve};
 use super::{flow, left, ticks};
@@ -131,6 +132,11 @@ impl<'a> Runs<'a> {
         InstanceId { object: self.case.object.id.clone(), cause: cause.clone() }
     }
 
+    /// The longest an attempt may take; a workflow as a whole.
+    pub fn timeout(&self) -> Option<Duration> {
+        super::used::timeout(self.case.facts, &self.rule.work, self.rule.timeout)
+    }
+
     /// Why a Job that has not begun does not begin now.
     fn not_now(&self, cause: &Cause, draft: &mut Draft) -> Option<Reason> {
         let facts = self.case.facts;
@@ -222,13 +228,13 @@ pub(in crate::engine) fn decide_work(
                 let done = run.steps.len();
                 return draft.push(facts, wait(id, Reason::Steps { done, of: done.saturating_add(left) }));
             }
-            let launch = || launch_of(resolved.clone()?, &runs.rule.work, run, &runs.case.object.id, cause);
+            let launch = || launch_of(resolved.clone()?, runs.rule, run, &runs.case.object.id, cause);
             let one = One {
                 id,
                 launch: &launch,
                 policy: &runs.rule.policy,
                 retry: runs.rule.retry,
-                timeout: runs.rule.timeout,
+                timeout: runs.timeout(),
                 forgiven: run.forgiven,
                 ending,
                 step_of: None,

@@ -5,16 +5,19 @@
 //! The surprise: a step has no row before it is over. That it has begun is read from the process table and the records,
 //! so a controller that was killed between two steps goes on at the right one, and none is done twice.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::attempts::{Ending, One, decide_one, finish, timed_out};
 use super::decide::{Runs, held, may_start, push};
-use super::ledger::{Origin, Outcome, Run};
+use super::launch::{carry, with_params};
+use super::ledger::{Origin, Outcome, Output, Run, Step};
 use super::left;
-use super::params::{carry, merged, resolve as filled, with_params};
+use super::params::merged;
 use super::rule::{Condition, Flow, FlowStep, Retry, Risk, Work};
+use super::scope::{Filled, Scope};
 use super::used::{Resolved, resolve};
 use crate::engine::backoff::{Attempt, End, Exit};
 use crate::engine::converge::{Draft, wait};
@@ -32,7 +35,7 @@ struct Steps<'a> {
     cause: &'a Cause,
     run: &'a Run,
     /// What references stand for.
-    scope: Json,
+    scope: Scope,
 }
 
 /// Decides about the steps of a run, and about the run itself.
@@ -79,7 +82,7 @@ pub(super) fn decide(
     let decision = match (steps.worst(), ending.as_ref().map(|ending| (ending, ending.outcome()))) {
         (None, Some((_, None))) => wait(id, Reason::Draining),
         (None, Some((Ending::TimedOut, _))) => {
-            finish(&steps.whole(), Outcome::Timeout, timed_out(runs.rule.timeout), None)
+            finish(&steps.whole(), Outcome::Timeout, timed_out(runs.timeout()), None)
         }
         (None, Some((_, Some((outcome, why))))) if !steps.is_complete() => finish(&steps.whole(), outcome, why, None),
         (Some((step, outcome)), _) => {
@@ -93,7 +96,11 @@ pub(super) fn decide(
 /// The outputs of the steps are what the whole gives.
 fn with_output(mut decision: Decision, steps: &Steps<'_>) -> Decision {
     if let Some(Action::Finish(finish)) = &mut decision.action {
-        let outputs = steps.run.steps.iter().map(|(id, step)| (id.to_string(), (*step.output).clone()));
+        let output = |step: &Step| match &step.output {
+            Output::Whole(output) => (**output).clone(),
+            Output::Cut { .. } => Json::Null,
+        };
+        let outputs = steps.run.steps.iter().map(|(id, step)| (id.to_string(), output(step)));
         finish.output = Some(Arc::new(Json::Object(outputs.collect())));
         // Attempts from when it was a command are forgiven with the rest, should a person reopen it.
         let before = steps.runs.case.facts.backoff.0.get(&decision.id).map_or(0, |last| last.number);
@@ -103,26 +110,18 @@ fn with_output(mut decision: Decision, steps: &Steps<'_>) -> Decision {
 }
 
 /// What references stand for: the parameters, and the steps that are over.
-fn scope(runs: &Runs<'_>, flow: &Flow, run: &Run) -> Json {
+fn scope(runs: &Runs<'_>, flow: &Flow, run: &Run) -> Scope {
     let with = match &runs.rule.work {
         Work::Use { target: _, with } => merged(with, &run.params),
         Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } | Work::Sorted(_) => {
             (*run.params).clone()
         }
     };
-    let over = run.steps.iter();
-    let steps: serde_json::Map<String, Json> = over
-        .map(|(id, step)| (id.to_string(), json!({ "outcome": step.outcome.word(), "output": *step.output })))
-        .collect();
-    let mut scope = match &run.origin {
-        Origin::Message(message) => message.scope(),
-        Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_) => json!({}),
-    };
-    if let Some(fields) = scope.as_object_mut() {
-        fields.insert("params".to_owned(), flow.params.with_defaults(&with));
-        fields.insert("steps".to_owned(), Json::Object(steps));
+    let params = flow.params.with_defaults(&with);
+    match &run.origin {
+        Origin::Message(message) => Scope::beside(message.scope(), params, &run.steps),
+        Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_) => Scope::new(params, &run.steps),
     }
-    scope
 }
 
 impl Steps<'_> {
@@ -131,7 +130,7 @@ impl Steps<'_> {
     }
 
     fn bad_params(&self) -> Option<Arc<str>> {
-        let errors = self.flow.params.check(self.scope.get("params").unwrap_or(&Json::Null));
+        let errors = self.flow.params.check(self.scope.params());
         errors.first().map(|error| format!("{error}; {}", error.help).into())
     }
 
@@ -170,7 +169,7 @@ impl Steps<'_> {
     /// True when the whole has taken too long. Steps of an earlier boot are not counted.
     fn late(&self, draft: &mut Draft) -> bool {
         let facts = self.runs.case.facts;
-        let Some(timeout) = self.runs.rule.timeout else { return false };
+        let Some(timeout) = self.runs.timeout() else { return false };
         let started = |step: &FlowStep| -> Option<BootTime> {
             let last = facts.backoff.0.get(&self.step_id(step))?;
             // A person who reopens a run moves its time.
@@ -253,7 +252,7 @@ impl Steps<'_> {
             launch,
             policy: &self.runs.rule.policy,
             retry: step.retry,
-            timeout: step.timeout,
+            timeout: super::used::timeout(self.runs.case.facts, &step.work, step.timeout),
             forgiven: self.forgiven(step),
             ending: ending.cloned(),
             step_of: Some(self.cause.clone()),
@@ -284,14 +283,14 @@ impl Steps<'_> {
 
     fn launch(&self, step: &FlowStep) -> Result<Launch, Arc<str>> {
         let resolved = resolve(self.runs.case.facts, &step.work)?;
-        let with = match &step.work {
-            Work::Use { target: _, with } => filled(with, &self.scope)?,
+        let filled = match &step.work {
+            Work::Use { target: _, with } => self.scope.fill_params(with, resolved.schema())?,
             // A command of its own is given the parameters of the whole.
             Work::Command(_) | Work::Way(_) | Work::Flow(_) | Work::Prompt { .. } | Work::Sorted(_) => {
-                self.scope.get("params").cloned().unwrap_or_default()
+                Filled { values: self.scope.params().clone(), absent: BTreeMap::new() }
             }
         };
-        let mut launch = with_params(resolved, &with)?;
+        let mut launch = with_params(resolved, &filled)?;
         let cause = EnvValue::Literal(self.cause.to_string());
         launch.env.insert("SETPOINT_RUN".to_owned(), cause);
         launch.env.insert("SETPOINT_STEP".to_owned(), EnvValue::Literal(step.id.to_string()));
@@ -322,7 +321,7 @@ impl Steps<'_> {
         };
         match &step.when {
             None => Asked::Yes,
-            Some(Condition::Expression(text)) => match super::expression::is_true(text, &self.scope) {
+            Some(Condition::Expression(text)) => match super::expression::answer(text, &self.scope) {
                 Ok(true) => Asked::Yes,
                 Ok(false) => over(Outcome::Skipped, format!("`when: {text}` is false").into()),
                 Err(why) => over(Outcome::Failed, format!("`when: {text}` cannot be told: {why}").into()),

@@ -150,7 +150,19 @@ pub struct Step {
     /// How.
     pub outcome: Outcome,
     /// What it gave, for later steps.
-    pub output: Arc<Json>,
+    pub output: Output,
+}
+
+/// What a step gave.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// All of it; null when it was skipped.
+    Whole(Arc<Json>),
+    /// More than is passed on.
+    Cut {
+        /// How long it was, in words.
+        size: Arc<str>,
+    },
 }
 
 /// A run that is over.

@@ -33,7 +33,7 @@ pub(in crate::engine) fn decide(
             launch: &|| Err("its work has changed".into()),
             policy: &runs.rule.policy,
             retry: Retry::NONE,
-            timeout: if id.cause == *cause { runs.rule.timeout } else { None },
+            timeout: if id.cause == *cause { runs.timeout() } else { None },
             forgiven: run.forgiven,
             ending: ending.cloned(),
             step_of: None,

@@ -9,20 +9,24 @@ mod arrears;
 pub mod attempts;
 pub mod audit;
 mod backlog;
+mod cost;
 pub mod decide;
 pub mod entry;
 pub mod expression;
 pub mod flow;
+pub mod launch;
 pub mod ledger;
 pub(in crate::engine) mod left;
+pub mod names;
 pub mod need;
 pub mod order;
 pub mod params;
 pub mod rule;
+pub mod scope;
 pub mod ticks;
 pub mod used;
 
-pub use ledger::{Book, Cursor, Final, Ledger, Next, Origin, Outcome, Run, Step, TickState, Times};
+pub use ledger::{Book, Cursor, Final, Ledger, Next, Origin, Outcome, Output, Run, Step, TickState, Times};
 pub use params::{ParamError, Params};
 pub use rule::{
     Arises, At, Builtin, Capability, Condition, Flow, FlowStep, History, Missed, OnQuiet, Overlap, Part, QuietRule,

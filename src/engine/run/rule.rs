@@ -277,6 +277,8 @@ pub struct Capability {
     pub params: Params,
     /// What a mistake costs.
     pub risk: Risk,
+    /// The longest an attempt of it may take, where nobody who uses it says otherwise.
+    pub timeout: Option<Duration>,
 }
 
 /// The steps of a Workflow.
@@ -286,6 +288,8 @@ pub struct Flow {
     pub params: Params,
     /// The steps, in an order in which each comes after what it needs.
     pub steps: Vec<FlowStep>,
+    /// The longest all of them may take, where nobody who uses it says otherwise.
+    pub timeout: Option<Duration>,
 }
 
 /// One step.

@@ -5,6 +5,7 @@
 //! applies to the next run of everything that uses it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -45,6 +46,17 @@ pub(super) enum Resolved<'a> {
     Flow(&'a Arc<Flow>),
 }
 
+impl<'a> Resolved<'a> {
+    /// What its parameters may be, where it says.
+    pub fn schema(self) -> Option<&'a Json> {
+        match self {
+            Resolved::Capability(capability) => capability.params.schema(),
+            Resolved::Flow(flow) => flow.params.schema(),
+            Resolved::Own(_) | Resolved::Builtin(_) => None,
+        }
+    }
+}
+
 /// Finds what a work uses.
 pub(super) fn resolve<'a>(facts: &Facts<'a>, work: &'a Work) -> Result<Resolved<'a>, Arc<str>> {
     match work {
@@ -68,6 +80,15 @@ fn used<'a>(facts: &Facts<'a>, target: &Target) -> Result<Resolved<'a>, Arc<str>
     }
     let names: Vec<&str> = target.candidates.iter().map(|candidate| candidate.as_str()).collect();
     target.builtin.map(Resolved::Builtin).ok_or_else(|| format!("there is no {}", names.join(" and no ")).into())
+}
+
+/// The longest an attempt may take: what is said where it is used, else what is said of what is used.
+pub(super) fn timeout(facts: &Facts<'_>, work: &Work, own: Option<Duration>) -> Option<Duration> {
+    own.or_else(|| match resolve(facts, work) {
+        Ok(Resolved::Capability(capability)) => capability.timeout,
+        Ok(Resolved::Flow(flow)) => flow.timeout,
+        Ok(Resolved::Own(_) | Resolved::Builtin(_)) | Err(_) => None,
+    })
 }
 
 /// What a run of this takes when somebody asks for one, and what it is given with these parameters.
