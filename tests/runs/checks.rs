@@ -131,7 +131,7 @@ impl World {
         own.or_else(|| match self.part(&target.candidates[0])? {
             Part::Capability(capability) => capability.timeout,
             Part::Workflow(flow) => flow.timeout,
-            Part::None | Part::Quiet(_) | Part::Settings(_) => None,
+            Part::None | Part::Quiet(_) | Part::Settings(_) | Part::Mailbox(_) | Part::Trigger(_) => None,
         })
     }
 
