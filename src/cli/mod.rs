@@ -24,6 +24,7 @@ pub mod get;
 pub mod health;
 pub mod history;
 pub mod import;
+pub mod inbox;
 pub mod init;
 pub mod install;
 pub mod job;
@@ -41,6 +42,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod screen;
+pub mod send;
 pub mod source;
 pub mod tail;
 pub mod timetable;
@@ -210,6 +212,9 @@ enum Verb {
     Runs(runs::Args),
     Cancel(cancel::Args),
     Retry(cancel::RetryArgs),
+    Send(send::Args),
+    Inbox(inbox::Args),
+    Dead(inbox::DeadArgs),
     Freeze(freeze::Args),
     Thaw(freeze::ThawArgs),
     Cron(cron::Args),
@@ -267,6 +272,9 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Runs(args) => runs::run(global, &args),
         Verb::Cancel(args) => cancel::run(global, &args),
         Verb::Retry(args) => cancel::retry(global, &args),
+        Verb::Send(args) => send::run(global, &args),
+        Verb::Inbox(args) => inbox::run(global, &args),
+        Verb::Dead(args) => inbox::dead(global, &args),
         Verb::Freeze(args) => freeze::run(global, args),
         Verb::Thaw(args) => freeze::thaw(global, &args),
         Verb::Cron(args) => cron::run(global, args),

@@ -312,14 +312,14 @@ impl InheritEnv {
 ///
 /// # Errors
 /// When the text is no octal number of at most 777.
-pub fn umask(text: Option<&Text>) -> Result<Option<u32>, FieldError> {
+pub fn umask(text: Option<&Text>) -> Result<Option<u32>, Box<FieldError>> {
     let Some(text) = text else { return Ok(None) };
     let is_octal = text.0.len() <= 4 && text.0.bytes().all(|b| (b'0'..=b'7').contains(&b));
     match u32::from_str_radix(&text.0, 8) {
         Ok(bits) if is_octal && bits <= 0o777 => Ok(Some(bits)),
         Ok(_) | Err(_) => {
             let help = "write octal digits in quotes: \"027\"";
-            Err(FieldError::new(&["umask"], "is no octal number up to 777", help))
+            Err(Box::new(FieldError::new(&["umask"], "is no octal number up to 777", help)))
         }
     }
 }

@@ -146,7 +146,7 @@ fn property(name: &str, said: &Json, errors: &mut Vec<FieldError>) -> Option<(Js
             ("required", _) => {
                 errors.push(FieldError::new(&["params", name, "required"], "is neither true nor false", "write true"));
             }
-            ("type", kind) => errors.extend(add_type(name, kind, &mut schema).err()),
+            ("type", kind) => errors.extend(add_type(name, kind, &mut schema)),
             (known, _) if WORDS.contains(&known) => {
                 schema.insert(word.clone(), value.clone());
             }
@@ -163,17 +163,17 @@ fn property(name: &str, said: &Json, errors: &mut Vec<FieldError>) -> Option<(Js
     (errors.len() == before).then_some((Json::Object(schema), is_required))
 }
 
-fn add_type(name: &str, kind: &Json, schema: &mut Map<String, Json>) -> Result<(), FieldError> {
+fn add_type(name: &str, kind: &Json, schema: &mut Map<String, Json>) -> Option<FieldError> {
     let word = kind.as_str().unwrap_or_default();
     let Some((_, meant)) = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)) else {
         let help = "write one of: string, integer, number, boolean, list, object";
         let what = format!("is {}, which is no type", shown(kind.as_str().unwrap_or(&kind.to_string())));
-        return Err(FieldError::new(&["params", name, "type"], what, help));
+        return Some(FieldError::new(&["params", name, "type"], what, help));
     };
     if !meant.is_empty() {
         schema.insert("type".to_owned(), json!(meant));
     }
-    Ok(())
+    None
 }
 
 /// A default that its own schema refuses would be found at the first run only.

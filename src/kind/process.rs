@@ -72,7 +72,7 @@ impl Process {
         check_env(&self.env, errors);
         self.env_file.check("envFile", errors);
         self.inherit_env.check(errors);
-        errors.extend(umask(self.umask.as_ref()).err());
+        errors.extend(umask(self.umask.as_ref()).err().map(|error| *error));
         self.limits.check(errors);
         check_text(&["dir"], &self.dir, errors);
         if has_command && !self.dir.starts_with('/') {

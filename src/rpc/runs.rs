@@ -206,7 +206,9 @@ pub fn get(context: &Context, params: &Value) -> Result<Value, Error> {
     Ok(shown)
 }
 
-pub(super) fn attempt_json(one: &AttemptRow) -> Value {
+/// An attempt.
+#[must_use]
+pub fn attempt_json(one: &AttemptRow) -> Value {
     json!({
         "number": one.number, "started": one.started.map(rfc3339), "ended": one.ended.map(rfc3339),
         "exit": one.exit.as_deref(),

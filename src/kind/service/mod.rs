@@ -165,7 +165,7 @@ impl Spec {
         check_env(&self.env, errors);
         self.env_file.check("envFile", errors);
         self.inherit_env.check(errors);
-        errors.extend(umask(self.umask.as_ref()).err());
+        errors.extend(umask(self.umask.as_ref()).err().map(|error| *error));
         self.limits.check(errors);
         self.check_instances(errors);
         if !self.dir.starts_with('/') {
