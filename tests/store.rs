@@ -11,10 +11,16 @@ mod crash;
 mod disk;
 #[path = "store/files.rs"]
 mod files;
+#[path = "store/kill.rs"]
+mod kill;
 #[path = "store/messages.rs"]
 mod messages;
 #[path = "store/migrate.rs"]
 mod migrate;
+#[path = "store/order.rs"]
+mod order;
+#[path = "store/plans.rs"]
+mod plans;
 #[path = "store/portable.rs"]
 mod portable;
 #[path = "store/prune.rs"]

@@ -168,9 +168,9 @@ pub(super) fn give_back(store: &Sqlite, back: &Return) -> rusqlite::Result<Reply
         && let Some(head) = groups::head(store, object, &group)?
         && head.seq != seq
     {
-        // A dead letter that came before it was revived meanwhile.
+        // A dead letter that came before it was revived meanwhile; the next claim sees whether it is due.
         groups::move_to(store, seq, MessageState::Behind)?;
-        groups::advance(store, object, &group, back.due)?;
+        groups::advance(store, object, &group, Timestamp::from_nanos(0))?;
     }
     let (code, signal) = exit(back.exit);
     let (name, started) = (cause.to_string(), back.started.map(millis));

@@ -139,7 +139,7 @@ pub trait Books {
     /// When the store cannot be read.
     fn queues(&self) -> Result<Vec<QueueRow>, Trouble>;
 
-    /// Messages, the last that came first.
+    /// Messages, the last that came first; where only such are asked for that are over, the last that ended first.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row, params, params_from_iter};
 
 use super::columns::{self, millis, nanos};
-use super::rows::{AttemptRow, CursorRow, EventRow, MessageRow, QueueRow, RunRow, TickRow};
+use super::rows::{AttemptRow, CursorRow, EventRow, MessageRow, MessageState, QueueRow, RunRow, TickRow};
 use super::{Books, EventFilter, MessageFilter, ROWS_MAX, RunFilter, TickFilter, Trouble, schema, statements};
 use crate::engine::{Cause, ObjectRef, Timestamp};
 
@@ -187,9 +187,21 @@ impl Query {
         }
     }
 
-    fn words<T: AsRef<str>>(&mut self, column: &str, words: &[T]) {
+    /// The states as part of the text: an index of some of the rows is used where it can be seen that they are those.
+    fn stages(&mut self, states: &[MessageState]) {
+        if states.is_empty() {
+            return;
+        }
+        let words: Vec<String> = states.iter().map(|state| format!("'{}'", state.word())).collect();
+        self.when(&format!("state in ({})", words.join(", ")));
+        if states.iter().all(|state| state.is_over()) {
+            self.when("ended_ms is not null");
+        }
+    }
+
+    fn words(&mut self, column: &str, words: &[String]) {
         if !words.is_empty() {
-            let places: Vec<String> = words.iter().map(|word| self.place(word.as_ref().to_owned())).collect();
+            let places: Vec<String> = words.iter().map(|word| self.place(word.clone())).collect();
             self.when(&format!("{column} in ({})", places.join(", ")));
         }
     }
@@ -284,12 +296,18 @@ impl Books for Reader {
             false => Query::new("select * from messages"),
         };
         query.object(filter.object.as_ref());
-        let states: Vec<&str> = filter.states.iter().map(|state| state.word()).collect();
-        query.words("state", &states);
+        query.stages(&filter.states);
         query.is("sender", filter.sender.as_deref());
         query.is("grp", filter.group.as_deref());
         query.since("enqueued_ms", filter.since);
-        self.queued(query.end("seq desc", filter.limit), columns::message)
+        // In the order of an index: of a long queue only the rows that are asked for are read.
+        let is_over = !filter.states.is_empty() && filter.states.iter().all(|state| state.is_over());
+        let order = match (is_over, &filter.object) {
+            (true, _) => "ended_ms desc, seq desc",
+            (false, Some(_)) => "enqueued_ms desc, seq desc",
+            (false, None) => "seq desc",
+        };
+        self.queued(query.end(order, filter.limit), columns::message)
     }
 
     fn message(&self, object: &ObjectRef, id: &str) -> Result<Option<MessageRow>, Trouble> {

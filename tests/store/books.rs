@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use expect_test::expect;
 use setpoint::store::{
-    Books, EventFilter, EventRow, OriginRow, RunFilter, RunRow, TickFilter, TickRow, Trouble, Write,
+    Books, EventFilter, EventRow, MessageFilter, MessageRow, MessageState, OriginRow, QueueRow, RunFilter, RunRow,
+    TickFilter, TickRow, Trouble, Write,
 };
 
-use crate::world::{World, at, cause, done, event, finish, fire, fire_tick, object, run, step, tick};
+use crate::world::{
+    INBOX, World, at, cause, claim, done, event, finish, fire, fire_tick, ids, message, object, queued, run, step, tick,
+};
 
 #[test]
 fn no_store_reads_as_an_empty_one_and_none_is_made() {
@@ -117,6 +120,40 @@ fn events_are_found_below_a_subject_by_type_and_after_a_number() {
     assert_eq!((by_kind("*_t?pe%"), by_kind("*service_*")), (vec![4], vec![]));
     assert_eq!(found(EventFilter { since: Some(1), limit: Some(2), ..all.clone() }), [2, 3]);
     assert_eq!(found(EventFilter { limit: Some(2), ..all }), [3, 4], "the last ones, in order");
+}
+
+#[test]
+fn messages_are_found_by_object_state_sender_group_and_age_the_last_first() {
+    let world = World::new();
+    let writer = world.writer();
+    let other = object("trigger/build");
+    queued(&writer, message("m1", 0));
+    queued(&writer, MessageRow { sender: Arc::from("bob"), group: Some(Arc::from("g")), ..message("m2", 10) });
+    queued(&writer, MessageRow { due: at(99), ..message("m3", 20) });
+    queued(&writer, MessageRow { object: other.clone(), ..message("m4", 30) });
+    claim(&writer, 1, 40);
+    let reader = world.reader();
+    let found = |filter: MessageFilter| {
+        let rows = reader.messages(&filter).unwrap();
+        ids(&rows).join(" ")
+    };
+    let all = MessageFilter::default();
+    assert_eq!(found(all.clone()), "m4 m3 m2 m1");
+    assert_eq!(found(MessageFilter { object: Some(object(INBOX)), limit: Some(2), ..all.clone() }), "m3 m2");
+    let states = vec![MessageState::Claimed, MessageState::Scheduled];
+    assert_eq!(found(MessageFilter { states, ..all.clone() }), "m3 m1");
+    assert_eq!(found(MessageFilter { sender: Some(Arc::from("bob")), ..all.clone() }), "m2");
+    assert_eq!(found(MessageFilter { group: Some(Arc::from("g")), ..all.clone() }), "m2");
+    assert_eq!(found(MessageFilter { since: Some(at(20)), ..all.clone() }), "m4 m3");
+    let rows = reader.messages(&MessageFilter { without_payload: true, limit: Some(1), ..all }).unwrap();
+    assert_eq!(rows[0], MessageRow { payload: Arc::from(&b""[..]), ..reader.message(&other, "m4").unwrap().unwrap() });
+    assert_eq!(ids(&reader.claimed_messages().unwrap()), ["m1"]);
+    let row = |object, has_available, next_due, depth| {
+        let bytes = depth * 13;
+        QueueRow { object, has_available, next_due, depth, bytes }
+    };
+    let queues = vec![row(object(INBOX), true, Some(at(99)), 3), row(other, true, None, 1)];
+    assert_eq!(reader.queues(), Ok(queues));
 }
 
 #[test]

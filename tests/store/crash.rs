@@ -15,9 +15,10 @@ const WRITES: u64 = 1_000;
 /// How many of them are on their way at once.
 const WINDOW: usize = 16;
 const NAME: &str = "cronjob/backup";
+const TEST: &str = "crash::a_killed_writer_loses_nothing_it_has_answered_and_doubles_nothing";
 /// Says to the test that it is the child, and what to write.
-const CHILD: &str = "SETPOINT_TEST_STORE";
-const FROM: &str = "SETPOINT_TEST_FROM";
+pub const CHILD: &str = "SETPOINT_TEST_STORE";
+pub const FROM: &str = "SETPOINT_TEST_FROM";
 
 /// The n-th write. Each kind is there; each leaves something by which it can be told that it was written.
 fn nth(n: u64) -> Write {
@@ -49,35 +50,35 @@ fn child(path: &Path, from: u64) {
     println!("all");
 }
 
-fn spawn(path: &Path, from: u64) -> Child {
+fn spawn(test: &str, path: &Path, from: u64) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("this test"));
-    command.args([
-        "crash::a_killed_writer_loses_nothing_it_has_answered_and_doubles_nothing",
-        "--exact",
-        "--nocapture",
-    ]);
-    command.args(["--test-threads=1"]).env(CHILD, path).env(FROM, from.to_string());
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, path).env(FROM, from.to_string());
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a child")
 }
 
-/// Lets a child answer `count` writes and kills it. The answered writes, and whether it had come to its end.
-fn one_life(path: &Path, from: u64, count: usize) -> (BTreeSet<u64>, bool) {
-    let mut child = spawn(path, from);
+/// The lines in which a child says what is answered. The harness may have begun one of them.
+const WORDS: &[&str] = &["ack ", "held ", "ok ", "dead ", "back "];
+
+/// Lets a child say that `count` writes are answered, and kills it. What it has said, and whether it had come to its end.
+pub fn one_life(test: &str, path: &Path, from: u64, count: usize) -> (Vec<String>, bool) {
+    let mut child = spawn(test, path, from);
     let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let (mut acks, mut is_over) = (BTreeSet::new(), false);
+    let (mut said, mut is_over) = (Vec::new(), false);
     for line in lines {
         let line = line.expect("text");
         assert!(!line.contains("trouble"), "{line}");
-        // The harness may have begun this line.
-        acks.extend(line.split("ack ").nth(1).and_then(|n| n.parse::<u64>().ok()));
         is_over |= line.ends_with("all");
-        if acks.len() == count {
-            // It is ours and not reaped yet. What it has said until then is still read.
-            child.kill().expect("a living child");
+        let line = line.strip_prefix(&format!("test {test} ... ")).unwrap_or(&line);
+        if WORDS.iter().any(|word| line.starts_with(word)) {
+            said.push(line.to_owned());
+            if said.len() == count {
+                // It is ours and not reaped yet. What it has said until then is still read.
+                child.kill().expect("a living child");
+            }
         }
     }
     child.wait().expect("an end");
-    (acks, is_over)
+    (said, is_over)
 }
 
 /// Which of the writes are there. Panics when one is there twice.
@@ -107,7 +108,7 @@ fn written(path: &Path) -> BTreeSet<u64> {
     unique.into_iter().chain(numbers).collect()
 }
 
-fn next(seed: &mut u64) -> u64 {
+pub fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }
@@ -123,7 +124,9 @@ fn a_killed_writer_loses_nothing_it_has_answered_and_doubles_nothing() {
     let (mut seed, mut from, mut lives, mut logs) = (7, 0, 0, 0);
     loop {
         let count = 1 + next(&mut seed) % 90;
-        let (acks, is_over) = one_life(&world.path, from, count as usize);
+        let (said, is_over) = one_life(TEST, &world.path, from, count as usize);
+        let number = |line: &String| line.strip_prefix("ack ")?.parse::<u64>().ok();
+        let acks: BTreeSet<u64> = said.iter().filter_map(number).collect();
         lives += 1;
         logs += usize::from(log.metadata().is_ok_and(|meta| meta.len() > 0));
         let found = written(&world.path);

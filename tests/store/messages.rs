@@ -317,7 +317,7 @@ fn a_dead_letter_comes_back_into_its_group_at_its_old_place() {
     done(&writer, withdraw("a3", 12));
     assert_eq!(states(&world), "a1 behind, a2 claimed, a3 cancelled, a4 behind");
     done(&writer, Write::Return(Box::new(back(&a2, 60, 1))));
-    assert_eq!(states(&world), "a1 available, a2 behind, a3 cancelled, a4 behind");
+    assert_eq!(states(&world), "a1 scheduled, a2 behind, a3 cancelled, a4 behind");
     let a1 = claim(&writer, 9, 61).messages.remove(0);
     ended(&writer, &a1, MessageState::Ok, 62);
     assert_eq!(states(&world), "a1 ok, a2 available, a3 cancelled, a4 behind");

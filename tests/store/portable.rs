@@ -1,7 +1,7 @@
 //! The statements, as text: what keeps them the same for a larger database.
 
 /// The SQL of all statements, by name.
-fn statements() -> Vec<(String, String)> {
+pub fn statements() -> Vec<(String, String)> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/statements.rs");
     let text = std::fs::read_to_string(path).expect("the source");
     let parts = text.split("const ").skip(1);

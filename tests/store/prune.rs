@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use setpoint::engine::ObjectRef;
 use setpoint::store::{
-    Books, EventFilter, Keep, OriginRow, Pruned, Reply, Retention, RunFilter, RunRow, TickFilter, Write, Writer,
+    Books, EventFilter, Keep, MessageFilter, MessageState, OriginRow, Pruned, Reply, Retention, RunFilter, RunRow,
+    TickFilter, Write, Writer,
 };
 
-use crate::world::{World, at, attempt, cause, cursor, done, event, finish, fire, object, run, step, tick};
+use crate::world::{
+    INBOX, World, at, attempt, cause, claim, cursor, done, end, enqueue, event, finish, fire, message, object, queued,
+    run, step, tick,
+};
 
 const DAY: u64 = 86_400;
 
@@ -22,6 +26,7 @@ fn prune(writer: &Writer, mut retention: Retention) -> (Pruned, usize) {
         all.runs.extend(pruned.runs);
         all.ticks += pruned.ticks;
         all.events += pruned.events;
+        (all.messages, all.dead) = (all.messages + pruned.messages, all.dead + pruned.dead);
         match pruned.next {
             Some(next) => retention.from = Some(next),
             None => return (all, slices),
@@ -182,4 +187,75 @@ fn many_objects_are_pruned_in_many_slices() {
     let (pruned, slices) = prune(&writer, Retention { runs: keep, ..retention(1) });
     assert_eq!((pruned.runs.len(), slices), (500, 3));
     assert_eq!(world.reader().runs(&RunFilter::default()).unwrap().len(), 250);
+}
+
+/// Queues and ends so many messages, one a second, and leaves their rows.
+fn over_messages(writer: &Writer, prefix: &str, state: MessageState, from: u64, count: u64) {
+    for n in from..from + count {
+        let answer = |answer: Result<Reply, _>| assert!(answer.is_ok(), "{answer:?}");
+        writer.send(enqueue(message(&format!("{prefix}{n}"), n)), Box::new(answer));
+    }
+    let mut left = count;
+    while left > 0 {
+        let claimed = claim(writer, 500, from + count).messages;
+        assert!(!claimed.is_empty());
+        left -= claimed.len() as u64;
+        for message in claimed {
+            let since = at(0).until(message.enqueued).as_secs();
+            let answer = |answer| assert_eq!(answer, Ok(Reply::Done));
+            writer.send(Write::Finish(Box::new(end(&message, state, since))), Box::new(answer));
+        }
+    }
+    done(writer, Write::Open);
+}
+
+fn messages(world: &World) -> Vec<String> {
+    let filter = MessageFilter { without_payload: true, ..MessageFilter::default() };
+    world.reader().messages(&filter).unwrap().iter().rev().map(|message| message.id.to_string()).collect()
+}
+
+#[test]
+fn a_message_that_is_over_stays_a_day_and_a_dead_letter_until_it_is_too_old_or_one_too_many() {
+    let world = World::new();
+    let writer = world.writer();
+    over_messages(&writer, "ok", MessageState::Ok, 0, 2);
+    over_messages(&writer, "dead", MessageState::Dead, 0, 2);
+    over_messages(&writer, "ok", MessageState::Ok, DAY, 1);
+    queued(&writer, message("gone", 0));
+    let (object, id, by) = (object(INBOX), Arc::from("gone"), Arc::from("ann"));
+    done(&writer, Write::Withdraw { object, id, by, at: at(1) });
+    queued(&writer, message("waits", 0));
+    let none = |days: u64| Retention {
+        messages: Keep { count: 0, age: Duration::ZERO },
+        dead: Keep { count: 9, age: Duration::from_secs(2 * DAY) },
+        ..retention(days)
+    };
+    let (pruned, _) = prune(&writer, Retention { now: at(DAY), ..none(0) });
+    assert_eq!((pruned.messages, pruned.dead), (0, 0), "a replay of a day ago is still answered");
+    let (pruned, _) = prune(&writer, none(2));
+    assert_eq!((pruned.messages, pruned.dead), (3, 0));
+    assert_eq!(messages(&world), ["dead0", "dead1", "ok86400", "waits"]);
+    let (pruned, _) =
+        prune(&writer, Retention { dead: Keep { count: 1, age: Duration::from_secs(9 * DAY) }, ..none(2) });
+    assert_eq!((pruned.messages, pruned.dead), (0, 1), "the oldest first");
+    assert_eq!(messages(&world), ["dead1", "ok86400", "waits"]);
+    let (pruned, _) = prune(&writer, retention(30));
+    assert_eq!((pruned.messages, pruned.dead), (1, 1));
+    assert_eq!((messages(&world), world.reader().queues().unwrap()[0].depth), (vec!["waits".to_owned()], 1));
+}
+
+#[test]
+fn many_messages_go_in_many_slices_and_the_runs_of_dead_letters_stay_with_them() {
+    let world = World::new();
+    let writer = world.writer();
+    over_messages(&writer, "ok", MessageState::Ok, 0, 1_400);
+    over_messages(&writer, "dead", MessageState::Dead, 2_000, 150);
+    let (pruned, slices) = prune(&writer, Retention { dead: Keep { count: 120, age: Duration::MAX }, ..retention(10) });
+    assert_eq!((pruned.messages, pruned.dead), (1_400, 30));
+    assert!((3..20).contains(&slices), "{slices} slices");
+    let left = messages(&world);
+    assert_eq!((left.len(), left[0].as_str()), (120, "dead2030"));
+    let mut runs = causes(&world, INBOX);
+    runs.reverse();
+    assert_eq!(runs, left, "a hundred runs, and those of dead letters");
 }
