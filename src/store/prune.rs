@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::{millis, nanos, odd};
 use super::rows::MessageState;
@@ -100,7 +100,8 @@ fn of_object(
     pruned.ticks = pruned.ticks.saturating_add(ticks as u64);
     let Keep { count, age } = retention.overrides.get(object).copied().unwrap_or(retention.runs);
     let since = before(retention.now, age);
-    let old = causes(store, statements::OLD_RUNS, params![object.as_str(), count, since, kept, limit])?;
+    let (created, cause) = first_excess(store, object, count)?;
+    let old = causes(store, statements::OLD_RUNS, params![object.as_str(), created, cause, since, kept, limit])?;
     remove(store, object, &old, pruned)?;
     // The steps of those that went, and then the steps of these.
     let steps = causes(store, statements::ORPHANS, params![object.as_str(), limit])?;
@@ -111,6 +112,13 @@ fn of_object(
     // Steps have steps: while any went, there may be others.
     let has_steps = !steps.is_empty();
     Ok(if has_steps { ROWS_MAX } else { ticks.max(old.len()) })
+}
+
+/// The newest run of those that are more than `count`; nothing is as old as that when there are not so many.
+fn first_excess(store: &Sqlite, object: &ObjectRef, count: u32) -> rusqlite::Result<(i64, String)> {
+    let mut statement = store.connection.prepare_cached(statements::FIRST_EXCESS)?;
+    let found = statement.query_row(params![object.as_str(), count], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(found.unwrap_or((i64::MIN, String::new())))
 }
 
 fn causes(store: &Sqlite, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<Vec<Cause>> {

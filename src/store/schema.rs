@@ -148,6 +148,7 @@ alter table runs_2 rename to runs;
 create index runs_open on runs (object) where state = 'open';
 create index runs_steps on runs (object, parent) where parent is not null;
 create index runs_newest on runs (created_ms);
+create index runs_over on runs (object, created_ms, cause) where parent is null and state = 'final';
 
 create table messages (
     seq integer primary key autoincrement not null,

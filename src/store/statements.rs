@@ -93,19 +93,24 @@ delete from ticks where object = $1 and nominal_ms in (
     ) as ranked
     where (rank > $2 or at_ms < $3) and rank > $4 order by nominal_ms limit $5)";
 
-/// Runs that are over, not those with steps that are not; `$4` of each origin are kept in any case, and those of dead
-/// letters, whose attempts a person wants to see.
+/// The newest run of those that are one too many.
+pub(super) const FIRST_EXCESS: &str = "
+select created_ms, cause from runs where object = $1 and parent is null and state = 'final'
+order by created_ms desc, cause desc limit 1 offset $2";
+
+/// Runs that are over, up to one or so old, oldest first, but for the last of its origin unless `$5` is 0. Those with steps
+/// that are open stay, and those of dead letters, whose attempts a person wants to see.
 pub(super) const OLD_RUNS: &str = "
-select cause from (
-    select cause, ended_ms, row_number() over (order by created_ms desc, cause desc) as rank,
-        row_number() over (partition by origin order by created_ms desc, cause desc) as of_origin
-    from runs where object = $1 and parent is null and state = 'final'
-) as ranked
-where (rank > $2 or ended_ms < $3) and of_origin > $4 and not exists (
-    select 1 from runs as step where step.object = $1 and step.parent = ranked.cause and step.state = 'open')
+select cause from runs as old where object = $1 and parent is null and state = 'final'
+and ((created_ms, cause) <= ($2, $3) or ended_ms < $4)
+and ($5 = 0 or exists (
+    select 1 from runs as newer where newer.object = $1 and newer.parent is null and newer.state = 'final'
+    and newer.origin = old.origin and (newer.created_ms, newer.cause) > (old.created_ms, old.cause)))
 and not exists (
-    select 1 from messages where messages.object = $1 and messages.id = ranked.cause and messages.state = 'dead')
-order by rank desc limit $5";
+    select 1 from runs as step where step.object = $1 and step.parent = old.cause and step.state = 'open')
+and not exists (
+    select 1 from messages where messages.object = $1 and messages.id = old.cause and messages.state = 'dead')
+order by created_ms, cause limit $6";
 
 /// Steps whose run is gone.
 pub(super) const ORPHANS: &str = "

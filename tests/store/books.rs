@@ -252,6 +252,7 @@ fn the_tables_are_those_that_people_and_other_programs_know() {
         CREATE INDEX runs_open on runs (object) where state = 'open'
         CREATE INDEX runs_steps on runs (object, parent) where parent is not null
         CREATE INDEX runs_newest on runs (created_ms)
+        CREATE INDEX runs_over on runs (object, created_ms, cause) where parent is null and state = 'final'
         CREATE TABLE messages (
             seq integer primary key autoincrement not null,
             object text not null,

@@ -35,6 +35,8 @@ const OFTEN: &[&str] = &[
     "QUEUES",
     "COUNT_MESSAGES",
     "PRUNE_MESSAGES",
+    "FIRST_EXCESS",
+    "OLD_RUNS",
 ];
 
 #[test]
