@@ -117,7 +117,8 @@ fn of_object(
 /// The newest run of those that are more than `count`; nothing is as old as that when there are not so many.
 fn first_excess(store: &Sqlite, object: &ObjectRef, count: u32) -> rusqlite::Result<(i64, String)> {
     let mut statement = store.connection.prepare_cached(statements::FIRST_EXCESS)?;
-    let found = statement.query_row(params![object.as_str(), count], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let found =
+        statement.query_row(params![object.as_str(), count], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     Ok(found.unwrap_or((i64::MIN, String::new())))
 }
 

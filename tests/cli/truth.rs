@@ -56,7 +56,11 @@ fn doctor_says_how_the_store_is() {
     world.ok(&["controller", "start"]);
     world.ok(&["wait", "--for", "done", "migrate"]);
     let lines = doctor(&world);
-    assert!(matches!(lines.as_slice(), [line] if line.starts_with("ok    store.db is whole: schema 1, ")), "{lines:?}");
+    let known = setpoint::store::schema::version();
+    assert!(
+        matches!(lines.as_slice(), [line] if line.starts_with(&format!("ok    store.db is whole: schema {known}, "))),
+        "{lines:?}"
+    );
     assert!(lines[0].contains(", 1 runs, "), "{lines:?}");
     world.ok(&["controller", "stop"]);
     let store = world.home().join("store.db");
@@ -65,7 +69,7 @@ fn doctor_says_how_the_store_is() {
     let foreign = [&whole[..68], &7_u32.to_be_bytes(), &whole[72..]].concat();
     let damaged = [&whole[..4096], &vec![0xff; whole.len() - 4096]].concat();
     for (bytes, what) in [
-        (newer.as_slice(), "ROOT/home/store.db has schema 7, and this binary knows 1"),
+        (newer.as_slice(), &*format!("ROOT/home/store.db has schema 7, and this binary knows {known}")),
         (&foreign, "it is a database of another program"),
         (
             b"This is no database. It has many more words than the header of one would take, and says nothing of SQL.",
