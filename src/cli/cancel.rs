@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::facts::{self, Facts};
 use super::run::one;
-use super::{Failure, Global, Outcome, exit, logs, order};
+use super::{Failure, Global, Outcome, exit, inbox, logs, order};
 use crate::engine::run::Outcome as How;
 use crate::engine::{InstanceId, ObjectRef};
 use crate::kind::units;
@@ -54,6 +54,13 @@ pub struct RetryArgs {
 /// When there is no such run under way, or no controller.
 pub fn run(global: &Global, args: &Args) -> Outcome {
     let (home, facts) = facts::read(global)?;
+    if let (Some(home), [word]) = (&home, args.run.as_slice())
+        && let Some((object, id)) = inbox::one(word)
+        && matches!(object.as_ref().map(ObjectRef::kind), Ok("mailbox" | "trigger"))
+    {
+        // It may wait, and have no run yet.
+        return inbox::cancel(home, &object?, &id);
+    }
     let id = open_run(&facts, &args.run)?;
     let Some(home) = home else { return Err(none(&id.to_string())) };
     order::ask(&home, "runs.cancel", wish(&id))?;

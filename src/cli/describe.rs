@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, caution, exit, source, timetable};
+use super::{Failure, Format, Global, Outcome, caution, exit, mailbox, source, timetable};
 use crate::controller::journal;
 use crate::engine::observed::Member;
 use crate::engine::plan::{Decision, Lacking, Reason};
@@ -120,6 +120,7 @@ fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: &Obj
             _ = writeln!(text, "Note:        {said}");
         }
     }
+    mailbox::describe(&mut text, facts, object);
     timetable::describe(&mut text, facts, object);
     for decision in facts.instances(object) {
         instance(&mut text, home, facts, decision);
@@ -202,7 +203,7 @@ fn advice_of_runs(facts: &Facts, object: &ObjectRef, state: State) -> Option<Str
 
 /// What a person would most likely want to do next.
 fn advice(facts: &Facts, object: &ObjectRef, state: State) -> String {
-    if let Some(advice) = advice_of_runs(facts, object, state) {
+    if let Some(advice) = mailbox::advice(facts, object, state).or_else(|| advice_of_runs(facts, object, state)) {
         return advice;
     }
     if facts.passive(object).is_some() {

@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Value, json};
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, exit, source, timetable};
+use super::{Failure, Format, Global, Outcome, exit, mailbox, source, timetable};
 use crate::engine::{InstanceId, ObjectRef, State};
 
 /// How often `-w` looks.
@@ -79,7 +79,11 @@ fn show(global: &Global, facts: &Facts, objects: &[ObjectRef], is_named: bool) -
     }
     Ok(match global.output {
         Format::Table => {
-            let alike = if is_named { timetable::table(facts, objects) } else { None };
+            let alike = if is_named {
+                mailbox::table(facts, objects).or_else(|| timetable::table(facts, objects))
+            } else {
+                None
+            };
             frozen(facts) + &alike.unwrap_or_else(|| table(facts, objects, false))
         }
         Format::Wide => table(facts, objects, true),

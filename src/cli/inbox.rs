@@ -178,18 +178,7 @@ fn dead_change(global: &Global, names: &DeadNames, method: &str, done: &str) -> 
         }
     }
     for (object, id) in &letters {
-        let asked = controller::call(&home, method, &json!({ "mailbox": object.as_str(), "id": id }))?;
-        match asked {
-            Some(Ok(_)) => super::print(&format!("{object}/{id}  {done}\n"))?,
-            Some(Err(error)) => {
-                return Err(Failure::new(exit::NOT_FOUND, format!("{error}\n  help: setpoint dead list")));
-            }
-            None => {
-                let text =
-                    "no controller runs, and only a controller changes a queue\n  help: setpoint controller start";
-                return Err(Failure::new(exit::NO_CONTROLLER, text));
-            }
-        }
+        change(&home, method, (object, id), done)?;
     }
     if letters.is_empty() {
         super::say(global, "There are no dead letters.");
@@ -197,8 +186,27 @@ fn dead_change(global: &Global, names: &DeadNames, method: &str, done: &str) -> 
     Ok(exit::OK)
 }
 
+/// Ends a message that is not over.
+///
+/// # Errors
+/// When there is none, or no controller.
+pub fn cancel(home: &Home, object: &ObjectRef, id: &str) -> Outcome {
+    change(home, "mailbox.cancel", (object, id), "is being cancelled").map(|()| exit::OK)
+}
+
+fn change(home: &Home, method: &str, (object, id): (&ObjectRef, &str), done: &str) -> Result<(), Failure> {
+    match controller::call(home, method, &json!({ "mailbox": object.as_str(), "id": id }))? {
+        Some(Ok(_)) => super::print(&format!("{object}/{id}  {done}\n")),
+        Some(Err(error)) => Err(Failure::new(exit::NOT_FOUND, format!("{error}\n  help: setpoint inbox {object}"))),
+        None => {
+            let text = "no controller runs, and only a controller changes a queue\n  help: setpoint controller start";
+            Err(Failure::new(exit::NO_CONTROLLER, text))
+        }
+    }
+}
+
 /// The message that a word names, if it names one: NAME/ID or KIND/NAME/ID.
-fn one(word: &str) -> Option<(Result<ObjectRef, Failure>, String)> {
+pub(super) fn one(word: &str) -> Option<(Result<ObjectRef, Failure>, String)> {
     match word.split('/').collect::<Vec<&str>>().as_slice() {
         [name, id] if crate::kind::find_spoken(name).is_none() => Some((mailbox(name), (*id).to_owned())),
         [kind, name, id] => Some((mailbox(&format!("{kind}/{name}")), (*id).to_owned())),

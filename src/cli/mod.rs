@@ -32,6 +32,7 @@ pub mod join;
 pub mod keys;
 pub mod lines;
 pub mod logs;
+pub mod mailbox;
 pub mod order;
 pub mod past;
 pub mod pause;

@@ -17,7 +17,9 @@ use crate::engine::run::{Arises, Ledger, Outcome, Part, RunRule, Times};
 use crate::engine::{Cause, Desired, InstanceId, Object, ObjectRef};
 use crate::home::Home;
 use crate::observe::machine;
-use crate::store::{AttemptRow, Books as _, Reader, RunFilter, RunRow, TickFilter, TickRow, Trouble};
+use crate::store::{
+    AttemptRow, Books as _, MessageFilter, MessageRow, Reader, RunFilter, RunRow, TickFilter, TickRow, Trouble,
+};
 
 /// The store is complained about once.
 static SAID: Once = Once::new();
@@ -135,6 +137,12 @@ impl Past {
     #[must_use]
     pub fn ticks(&self, filter: &TickFilter) -> Vec<TickRow> {
         self.ask(|reader| reader.ticks(filter))
+    }
+
+    /// Messages, the last that came first.
+    #[must_use]
+    pub fn messages(&self, filter: &MessageFilter) -> Vec<MessageRow> {
+        self.ask(|reader| reader.messages(filter))
     }
 
     fn ask<T>(&self, question: impl FnOnce(&Reader) -> Result<Vec<T>, Trouble>) -> Vec<T> {

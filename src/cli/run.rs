@@ -12,7 +12,7 @@ use super::facts::{self, Facts};
 use super::{Failure, Global, Outcome, exit, logs, order};
 use crate::engine::run::scope::exact;
 use crate::engine::run::used::takes;
-use crate::engine::run::{Params, RunRule};
+use crate::engine::run::{Arises, Params, RunRule};
 use crate::engine::{ObjectRef, State};
 use crate::kind::units;
 
@@ -46,7 +46,8 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Outcome {
     let (home, facts) = facts::read(global)?;
     let object = one(&facts, &args.object)?;
-    let Some(rule) = facts.rule(&object) else { return Err(not_run(&facts, &object)) };
+    let is_run = |rule: &&RunRule| !matches!(rule.arises, Arises::Messages(_));
+    let Some(rule) = facts.rule(&object).filter(is_run) else { return Err(not_run(&facts, &object)) };
     let params = args.given(&facts, rule)?;
     check(&facts, rule, &object, &params)?;
     let Some(home) = home else { return Err(not_run(&facts, &object)) };
@@ -86,6 +87,10 @@ pub fn one(facts: &Facts, words: &[String]) -> Result<ObjectRef, Failure> {
 
 /// Why an object cannot be run.
 fn not_run(facts: &Facts, object: &ObjectRef) -> Failure {
+    if let Some(RunRule { arises: Arises::Messages(_), .. }) = facts.rule(object) {
+        let help = format!("setpoint send {object} TEXT");
+        return Failure::new(exit::USAGE, format!("{object} is set off by messages, not run\n  help: {help}"));
+    }
     let text = match facts.passive(object) {
         Some(_) => format!("there is nothing to run in {object}\n  help: setpoint describe {object}"),
         None if object.kind() == "service" => {

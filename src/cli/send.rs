@@ -200,9 +200,14 @@ fn by_controller(home: &Home, letter: &Letter) -> Result<Option<Value>, Failure>
         Some(Ok(said)) => Ok(Some(said)),
         Some(Err(error)) => match rule_of(home, &letter.to)? {
             None => Err(nowhere(&letter.to, Some(home))),
-            Some(_) => Err(Failure::new(exit::FAILED, format!("{}: {}", letter.to, error.message))),
+            Some(_) => Err(Failure::new(exit::FAILED, said_by(&error))),
         },
     }
+}
+
+fn said_by(error: &crate::rpc::Error) -> String {
+    let help: String = error.suggestions.iter().map(|help| format!("\n  help: {help}")).collect();
+    format!("{}{help}", error.message)
 }
 
 /// Writes it to the store, where no controller runs.
@@ -218,7 +223,7 @@ fn by_hand(home: &Home, letter: Letter) -> Result<Value, Failure> {
     match answer {
         Ok(Reply::Enqueued { message, is_new }) => Ok(crate::controller::queues::said(&message, is_new)),
         Ok(_) => Err(failed(format!("{to}: the store answered something else"))),
-        Err(trouble) => Err(failed(format!("{to}: {trouble}"))),
+        Err(trouble) => Err(failed(trouble.to_string())),
     }
 }
 

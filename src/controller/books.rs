@@ -394,8 +394,9 @@ impl Books {
         }
         for object in std::mem::take(&mut self.stale) {
             let Some(book) = ledger.books.get_mut(&object) else { continue };
-            let Book { cursor, runs, last, is_spent, .. } = read.books.remove(&object).unwrap_or_default();
+            let Book { cursor, runs, last, queue, is_spent, .. } = read.books.remove(&object).unwrap_or_default();
             (book.cursor, book.runs, book.last, book.is_spent) = (cursor, runs, last, is_spent);
+            book.queue = queue;
             renew(book);
         }
     }

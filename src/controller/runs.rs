@@ -15,7 +15,7 @@ use super::journal::Event;
 use crate::engine::backoff::End;
 use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
-use crate::engine::run::{History, Origin, Run, RunRule, Work, order};
+use crate::engine::run::{Arises, History, Origin, Run, RunRule, Work, order};
 use crate::engine::{Cause, InstanceId, Now, ObjectRef, Sight, Timestamp};
 use crate::execute::capture::{Capture, Printed};
 use crate::execute::spawn::KEEP_ATTEMPTS;
@@ -310,6 +310,9 @@ impl Core {
                 let Some(rule) = self.rule(object) else {
                     return Err(plain(format!("there is no {object} that runs to completion")));
                 };
+                if let Arises::Messages(_) = rule.arises {
+                    return Err(plain(format!("{object} is set off by messages: send it one")));
+                }
                 self.params_fit(rule, params)
             }
         }
@@ -360,7 +363,7 @@ impl Core {
 fn is_used(rule: &RunRule) -> bool {
     match &rule.work {
         Work::Use { .. } | Work::Way(_) => true,
-        Work::Command(_) => matches!(rule.arises, crate::engine::run::Arises::Asked),
+        Work::Command(_) => matches!(rule.arises, Arises::Asked),
         Work::Flow(_) | Work::Prompt { .. } => false,
         // What it prints is what its sender is told.
         Work::Sorted(_) => true,
