@@ -6,6 +6,8 @@
 mod client;
 #[path = "rpc/crowds.rs"]
 mod crowds;
+#[path = "rpc/listeners.rs"]
+mod listeners;
 #[path = "rpc/methods.rs"]
 mod methods;
 #[path = "hostile/processes.rs"]

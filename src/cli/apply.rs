@@ -348,7 +348,7 @@ pub(super) fn each(objects: &[ObjectRef], done: &str) -> Vec<String> {
 }
 
 /// The names of objects, for JSON.
-pub(super) fn names(objects: &[ObjectRef]) -> Vec<&str> {
+pub(crate) fn names(objects: &[ObjectRef]) -> Vec<&str> {
     objects.iter().map(ObjectRef::as_str).collect()
 }
 
@@ -361,7 +361,7 @@ fn warn_of_damage(base: &Stored) {
 }
 
 /// A failure of the store, with its exit code.
-pub(super) fn failed(error: StoreError) -> Failure {
+pub(crate) fn failed(error: StoreError) -> Failure {
     let code = if error.is_refusal() { exit::REFUSED } else { exit::FAILED };
     Failure::new(code, error.to_string())
 }
@@ -384,7 +384,7 @@ pub(super) fn compare(
 }
 
 /// A refused change, with its exit code.
-pub(super) fn refused(refusal: Refusal) -> Failure {
+pub(crate) fn refused(refusal: Refusal) -> Failure {
     let code = match refusal {
         Refusal::OtherSet(_) | Refusal::Live(_) | Refusal::PruneBlind(_) | Refusal::Used(_) => exit::REFUSED,
         Refusal::PrunePart(_) | Refusal::SetName | Refusal::References(_) => exit::USAGE,

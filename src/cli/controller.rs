@@ -11,12 +11,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::apply::quoted;
+pub use super::below::{is_below, shim_above};
 use super::{Failure, Format, Global, Outcome, exit};
 use crate::controller::{Left, Options, RunError, run as run_controller};
 use crate::home::Home;
-use crate::observe::proc::{ancestors, from};
-use crate::observe::{ProcTable, Process, Table};
-use crate::record::argv;
+use crate::observe::{ProcTable, Table};
 use crate::rpc::{Error, client};
 use crate::shim::first::{self, Role};
 
@@ -110,35 +109,6 @@ pub fn run(global: &Global, args: Args) -> Outcome {
 
 pub(super) fn open(global: &Global) -> Result<Home, Failure> {
     Home::open(global.home.as_deref()).map_err(|error| Failure::new(exit::FAILED, error.to_string()))
-}
-
-/// The shim this process runs under, if any: `service/web/0`.
-#[must_use]
-pub fn shim_above() -> Option<String> {
-    shim_among(&ancestors())
-}
-
-/// The same for another process.
-#[must_use]
-pub fn shim_above_of(pid: u32) -> Option<String> {
-    shim_among(&from(pid))
-}
-
-fn shim_among(processes: &[Process]) -> Option<String> {
-    processes.iter().filter(|process| argv::is_comm(process.name.as_bytes())).find_map(|process| {
-        let bytes = ProcTable.argv(process.pid)?;
-        argv::parse(&bytes).map(|said| said.instance.to_owned())
-    })
-}
-
-/// True when this process runs inside that instance of that home.
-#[must_use]
-pub fn is_below(home: &str, instance: &str) -> bool {
-    ancestors().iter().filter(|process| argv::is_comm(process.name.as_bytes())).any(|process| {
-        let bytes = ProcTable.argv(process.pid);
-        let said = bytes.as_deref().and_then(argv::parse);
-        said.is_some_and(|said| (said.home, said.instance) == (home, instance))
-    })
 }
 
 /// Refuses to start a controller inside a service.

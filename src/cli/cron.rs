@@ -52,6 +52,31 @@ pub struct Args {
 /// # Errors
 /// When the schedule, the zone, the moment or the jitter cannot be read.
 pub fn run(global: &Global, args: Args) -> Outcome {
+    let (shown, origin) = shown(global, &args)?;
+    match global.output {
+        Format::Json => super::print(&format!("{:#}\n", shown.json()))?,
+        Format::Yaml => {
+            let text = serde_yaml::to_string(&shown.json());
+            super::print(&text.map_err(|error| Failure::new(exit::FAILED, error.to_string()))?)?;
+        }
+        Format::Table | Format::Wide | Format::Name => {
+            shown.warnings.iter().for_each(|warning| super::say(global, &format!("warning: {warning}")));
+            super::print(&shown.text(&origin))?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// The same, for programs.
+///
+/// # Errors
+/// As [`run`].
+pub fn describe(global: &Global, args: &Args) -> Result<Value, Failure> {
+    shown(global, args).map(|(shown, _)| shown.json())
+}
+
+/// All that is shown, and whose clocks and data it follows.
+fn shown(global: &Global, args: &Args) -> Result<(Shown, String), Failure> {
     let schedule = read(&args.expr)?;
     let (mut zones, said) = (Zones::new(), Said::of(global));
     let (zone, origin) = zone(&mut zones, args.tz.as_deref(), &said)?;
@@ -63,18 +88,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     let offset = |name: &str| jitter_offset(&said.seed, name, jitter.unwrap_or_default());
     let moved = args.name.as_ref().filter(|_| jitter.is_some()).map(|name| (name.clone(), offset(name)));
     let shown = Shown::of(schedule, zone, from, (jitter, moved), args.count);
-    match global.output {
-        Format::Json => super::print(&format!("{:#}\n", shown.json()))?,
-        Format::Yaml => {
-            let text = serde_yaml::to_string(&shown.json());
-            super::print(&text.map_err(|error| Failure::new(exit::FAILED, error.to_string()))?)?;
-        }
-        Format::Table | Format::Wide | Format::Name => {
-            shown.warnings.iter().for_each(|warning| super::say(global, &format!("warning: {warning}")));
-            super::print(&shown.text(&format!("{origin}; {}", zones.data())))?;
-        }
-    }
-    Ok(exit::OK)
+    Ok((shown, format!("{origin}; {}", zones.data())))
 }
 
 fn usage(text: impl Into<String>) -> Failure {

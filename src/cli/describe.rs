@@ -3,8 +3,7 @@
 use std::fmt::Write;
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, caution, exit, mailbox, source, timetable};
-use crate::controller::journal;
+use super::{Failure, Format, Global, Outcome, caution, events, exit, mailbox, source, timetable};
 use crate::engine::observed::Member;
 use crate::engine::plan::{Decision, Lacking, Reason};
 use crate::engine::{InstanceId, ObjectRef, State};
@@ -12,6 +11,7 @@ use crate::home::Home;
 use crate::observe::records::{self, Read};
 use crate::record::attempt::How;
 use crate::record::notify;
+use crate::store::{Books as _, EventFilter, Reader};
 
 /// How many attempts of an instance are told.
 const ATTEMPTS_SHOWN: u32 = 5;
@@ -78,7 +78,9 @@ fn remains(global: &Global, facts: &Facts, object: &ObjectRef) -> String {
     text
 }
 
-fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: &ObjectRef) -> String {
+/// All of it, for people.
+#[must_use]
+pub fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: &ObjectRef) -> String {
     let (state, decision) = facts.state(object);
     let (ready, all) = facts.ready(object);
     let mut text = String::new();
@@ -126,17 +128,14 @@ fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: &Obj
         instance(&mut text, home, facts, decision);
         timetable::steps(&mut text, facts, decision);
     }
-    let events: Vec<_> = journal::read(&home.events())
-        .into_iter()
-        .filter(|event| {
-            event.subject.strip_prefix(object.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-        .collect();
-    if !events.is_empty() {
+    let filter = EventFilter { subject: Some(object.to_string()), limit: Some(EVENTS_SHOWN), ..EventFilter::default() };
+    // What is wrong with the store has been said already.
+    let told = Reader::open(&home.store_db()).and_then(|reader| reader.events(&filter)).unwrap_or_default();
+    if !told.is_empty() {
         text.push_str("\nEvents:\n");
     }
-    for event in events.iter().skip(events.len().saturating_sub(EVENTS_SHOWN)) {
-        _ = writeln!(text, "  {}  {:<20} {}  {}", event.time, event.kind, event.subject, event.text);
+    for (_, event) in &told {
+        _ = write!(text, "  {}", events::line(event));
     }
     text
 }

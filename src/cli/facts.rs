@@ -490,7 +490,7 @@ fn waiting(home: &Home) -> BTreeMap<String, String> {
 }
 
 /// What a controller says of itself; nothing when none answers at once.
-fn status_now(home: &Home) -> Option<Value> {
+pub(super) fn status_now(home: &Home) -> Option<Value> {
     let soon = Some(Duration::from_secs(1));
     client::ask(&home.socket().ok()?, "controller.status", &json!({}), soon).ok()?
 }

@@ -308,7 +308,9 @@ fn delete(global: &Global, home: &Home, store: &Store, name: &str) -> Outcome {
     commit(global, home, locked, Step { draft, objects: &objects, said, start: Start::IfRunning })
 }
 
-fn is_source(source: &str, file: &Path) -> bool {
+/// True when an object comes from this file.
+#[must_use]
+pub fn is_source(source: &str, file: &Path) -> bool {
     let folder = |path: &Path| path.parent().and_then(|folder| folder.canonicalize().ok());
     let source = Path::new(source);
     source.file_name() == file.file_name() && folder(source) == folder(file)

@@ -274,14 +274,8 @@ fn since(text: &str) -> Result<u64, Failure> {
 fn merge(readers: &mut [Reader], wish: &Wish<'_>) -> Result<u64, Failure> {
     let mut out = std::io::stdout().lock();
     let mut count = 0;
-    loop {
-        let next =
-            readers.iter_mut().filter_map(|reader| Some((reader.peek()?.wall_ns, reader))).min_by_key(|(at, _)| *at);
-        let Some((_, reader)) = next else { break };
-        let id = reader.id.to_string();
-        if let Some(line) = reader.take()
-            && is_wanted(&line, wish)
-        {
+    while let Some((id, line)) = next(readers) {
+        if is_wanted(&line, wish) {
             super::ignore_closed(print(&mut out, &id, &line, wish))?;
             count += 1;
         }
@@ -290,16 +284,61 @@ fn merge(readers: &mut [Reader], wish: &Wish<'_>) -> Result<u64, Failure> {
     Ok(count)
 }
 
+/// The earliest line of all, and whose it is.
+fn next(readers: &mut [Reader]) -> Option<(String, Line)> {
+    let ready = readers.iter_mut().filter_map(|reader| Some((reader.peek()?.wall_ns, reader)));
+    let (_, reader) = ready.min_by_key(|(at, _)| *at)?;
+    let id = reader.id.to_string();
+    reader.take().map(|line| (id, line))
+}
+
+/// The last lines of an object, an instance or a run in the order of their moments, for programs.
+///
+/// # Errors
+/// When there is none of this name, or a log cannot be read.
+pub fn tail(
+    home: &Home,
+    facts: &Facts,
+    name: &str,
+    run: Option<&str>,
+    count: usize,
+) -> Result<Vec<serde_json::Value>, Failure> {
+    let args = Args {
+        objects: vec![name.to_owned()],
+        follow: false,
+        tail: count.to_string(),
+        since: None,
+        previous: false,
+        run: run.map(str::to_owned),
+        grep: None,
+        timestamps: false,
+    };
+    let ids = instances(home, facts, &args)?;
+    let mut readers: Vec<Reader> =
+        ids.iter().map(|id| Reader::open(home, id, From::Tail(count))).collect::<Result<_, _>>()?;
+    let mut last = VecDeque::new();
+    while let Some((id, line)) = next(&mut readers) {
+        if last.len() >= count {
+            last.pop_front();
+        }
+        last.push_back(to_json(&id, &line));
+    }
+    Ok(last.into())
+}
+
+fn to_json(id: &str, line: &Line) -> serde_json::Value {
+    let time = logline::Stamp::new(line.wall_ns);
+    let stream = if line.is_stderr { "stderr" } else { "stdout" };
+    serde_json::json!({ "time": time.as_str(), "instance": id, "stream": stream, "text": line.text })
+}
+
 fn is_wanted(line: &Line, wish: &Wish<'_>) -> bool {
     line.wall_ns >= wish.since_ns && wish.grep.is_none_or(|text| line.text.contains(text))
 }
 
 fn print(out: &mut impl Write, id: &str, line: &Line, wish: &Wish<'_>) -> std::io::Result<()> {
     if wish.global.output == Format::Json {
-        let time = logline::Stamp::new(line.wall_ns);
-        let stream = if line.is_stderr { "stderr" } else { "stdout" };
-        let json = serde_json::json!({ "time": time.as_str(), "instance": id, "stream": stream, "text": line.text });
-        return writeln!(out, "{json}");
+        return writeln!(out, "{}", to_json(id, line));
     }
     if wish.is_many {
         write!(out, "[{id}] ")?;

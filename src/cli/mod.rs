@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod attach;
+pub mod below;
 pub mod call;
 pub mod cancel;
 pub mod caution;
@@ -57,7 +58,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use self::apply::{Handover, Start};
 use self::controller::Started;
@@ -116,7 +117,8 @@ pub enum Format {
     Table,
     /// The same with more columns.
     Wide,
-    /// JSON.
+    /// JSON; `cloudevents` is the same but for events.
+    #[value(alias = "cloudevents")]
     Json,
     /// YAML.
     Yaml,
@@ -145,6 +147,9 @@ pub struct Global {
     /// How to print data
     #[arg(short, long, global = true, value_enum, default_value_t)]
     pub output: Format,
+    /// `cloudevents` was asked for; only `events` knows it.
+    #[arg(skip)]
+    pub is_cloudevents: bool,
     /// Only objects with this label
     #[arg(short = 'l', long = "selector", global = true, value_name = "KEY=VALUE")]
     pub selector: Vec<String>,
@@ -166,6 +171,7 @@ impl Global {
         Global {
             home: None,
             output: Format::Table,
+            is_cloudevents: false,
             selector: Vec::new(),
             quiet: true,
             verbose: false,
@@ -233,11 +239,17 @@ enum Verb {
 
 /// Parses argv, runs the verb, and says what went wrong.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))?;
+        let mut typed = matches.get_raw("output").into_iter().flatten();
+        cli.global.is_cloudevents = typed.any(|word| word == "cloudevents");
+        Ok(cli)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => return usage::explain(&error),
     };
-    let code = match dispatch(&cli.global, cli.verb) {
+    let code = match check(&cli).and_then(|()| dispatch(&cli.global, cli.verb)) {
         Ok(code) => code,
         Err(failure) => {
             complain(&format!("error: {}", failure.text));
@@ -245,6 +257,13 @@ pub fn run() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+fn check(cli: &Cli) -> Result<(), Failure> {
+    if cli.global.is_cloudevents && !matches!(cli.verb, Verb::Events(_)) {
+        return Err(Failure::new(exit::USAGE, "only events are CloudEvents\n  help: write -o json"));
+    }
+    Ok(())
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Outcome {

@@ -107,7 +107,11 @@ impl Args {
     }
 }
 
-fn since(text: &str) -> Result<Timestamp, Failure> {
+/// A span before now, or a moment.
+///
+/// # Errors
+/// When it is neither.
+pub(super) fn since(text: &str) -> Result<Timestamp, Failure> {
     let moment = super::span(text).map(|span| clock::wall().before(span));
     moment.or_else(|| crate::desired::parsed::timestamp(text)).ok_or_else(|| {
         let text = format!(

@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,19 +23,7 @@ use crate::engine::{BootTime, Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::home::Home;
 use crate::store::reader::Reader;
 use crate::store::writer::Writer;
-use crate::store::{self, AttemptRow, Given, Reply, ResultSource, Retention, TickRow, Trouble, Write};
-
-/// How long a store that failed is left alone.
-pub const TROUBLE_AGAIN: Duration = Duration::from_secs(2);
-
-/// So many entries are worth looking through the past for.
-const PRUNE_AFTER: u64 = 10_000;
-
-/// So long after the last time, any entry is.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
-
-/// And after this, age alone.
-const PRUNE_AT_LAST: Duration = Duration::from_secs(86_400);
+use crate::store::{self, AttemptRow, Given, Reply, ResultSource, TickRow, Trouble, Write};
 
 /// An answer of the writer, by the number of the entry.
 pub type Settled = (u64, Result<Reply, Trouble>);
@@ -49,9 +36,13 @@ pub type Asker = oneshot::Sender<Result<Json, Json>>;
 pub struct Books {
     home: Home,
     pub(super) writer: Option<Writer>,
+    /// What is remembered has been read.
+    is_read: bool,
     tell: UnboundedSender<Settled>,
     pub(super) pending: BTreeMap<u64, Pending>,
     next: u64,
+    /// So many of them are events.
+    pub(super) telling: usize,
     /// Objects of which a write failed: what the disk has got of it is not known, and they are read again.
     stale: BTreeSet<ObjectRef>,
     /// Since when the store is in trouble.
@@ -60,7 +51,7 @@ pub struct Books {
     pub(super) is_stale: bool,
     /// Entries sent since the past was last looked through, and when that was.
     pub(super) sent: u64,
-    pruned_at: Option<BootTime>,
+    pub(super) pruned_at: Option<BootTime>,
 }
 
 /// An entry on its way to the disk.
@@ -82,6 +73,7 @@ pub(super) enum Entry {
     Look,
     Prune,
     Post(Post),
+    Events(u64),
 }
 
 /// What an end gives: the result, what a later step is told of it, and the end of the log of a message.
@@ -107,6 +99,11 @@ pub enum News {
     Anew,
     /// This run is over, with all its steps.
     Over(InstanceId),
+    /// Events are kept, or so many were lost, and why.
+    Told {
+        /// How many, and why.
+        lost: Option<(u64, String)>,
+    },
     /// These runs are remembered no more.
     Forgotten {
         /// Which.
@@ -123,9 +120,11 @@ impl Books {
         Books {
             home,
             writer: None,
+            is_read: false,
             tell,
             pending: BTreeMap::new(),
             next: 1,
+            telling: 0,
             stale: BTreeSet::new(),
             trouble_at: None,
             is_stale: false,
@@ -134,22 +133,16 @@ impl Books {
         }
     }
 
-    /// True once something had to be remembered.
+    /// True once something had to be remembered; events alone do not count.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.writer.is_some()
+        self.is_read
     }
 
-    /// True while an entry is on its way.
+    /// True while an entry is on its way; events do not count.
     #[must_use]
     pub fn is_writing(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
-    /// When a store in trouble is asked again.
-    #[must_use]
-    pub fn due(&self) -> Option<BootTime> {
-        self.trouble_at.map(|at| at.after(TROUBLE_AGAIN))
+        self.pending.len() > self.telling
     }
 
     /// Reads what is remembered, and starts the writer.
@@ -160,8 +153,19 @@ impl Books {
         let path = self.home.store_db();
         let reader = Reader::open(&path).map_err(|trouble| trouble.to_string())?;
         remember::read(&reader, ledger).map_err(|trouble| trouble.to_string())?;
+        self.start_writer()?;
+        self.is_read = true;
+        Ok(())
+    }
+
+    /// Starts the writer, which opens the store with the first request.
+    ///
+    /// # Errors
+    /// When no thread is to be had.
+    pub(super) fn start_writer(&mut self) -> Result<(), String> {
         if self.writer.is_none() {
-            self.writer = Some(Writer::start(&path).map_err(|error: io::Error| error.to_string())?);
+            let started = Writer::start(&self.home.store_db());
+            self.writer = Some(started.map_err(|error: io::Error| error.to_string())?);
         }
         Ok(())
     }
@@ -298,39 +302,13 @@ impl Books {
         self.send(write, Pending { object, entry: Entry::Reopen { cause }, asker: Some((asker, said)) });
     }
 
-    /// True when there may be something to forget: a lot was written, or some time ago; or a day has gone by. Looking
-    /// through everything costs something, and a home in which nothing happens pays nothing.
-    #[must_use]
-    pub fn is_to_be_pruned(&self, now: BootTime) -> bool {
-        let Some(last) = self.pruned_at else { return self.sent > 0 };
-        let is_past = |span| last.after(span) <= now;
-        self.sent >= PRUNE_AFTER || (self.sent > 0 && is_past(PRUNE_EVERY)) || is_past(PRUNE_AT_LAST)
-    }
-
-    /// Has what is too old or too much removed, one slice of it.
-    pub fn prune(&mut self, retention: Retention, now: BootTime) {
-        let is_asked = self.pending.values().any(|pending| matches!(pending.entry, Entry::Prune));
-        if let (Ok(object), true) = (ObjectRef::new("store", "0"), self.is_open() && !is_asked) {
-            self.pruned_at = Some(now);
-            self.send(Write::Prune(Box::new(retention)), Pending { object, entry: Entry::Prune, asker: None });
-            self.sent = 0;
-        }
-    }
-
-    /// Asks a store in trouble whether it is well again.
-    pub fn try_again(&mut self, now: &Now) {
-        if self.due().is_some_and(|due| due <= now.boot) {
-            self.trouble_at = Some(now.boot);
-            let nobody = ObjectRef::new("store", "0");
-            if let Ok(object) = nobody {
-                self.send(Write::Open, Pending { object, entry: Entry::Open, asker: None });
-            }
-        }
-    }
-
     /// Takes in an answer of the writer.
     pub fn settled(&mut self, ledger: &mut Ledger, (number, answer): Settled, now: &Now) -> Option<News> {
         let Pending { object, entry, asker } = self.pending.remove(&number)?;
+        if let Entry::Events(count) = entry {
+            self.telling = self.telling.saturating_sub(1);
+            return Some(News::Told { lost: answer.err().map(|trouble| (count, trouble.to_string())) });
+        }
         let news = match answer {
             Ok(reply) => {
                 self.trouble_at = None;
@@ -421,7 +399,7 @@ fn unmark(book: &mut Book, entry: &Entry) {
                 book.writing.remove(cause);
             }
         }
-        Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open | Entry::Look | Entry::Prune => {}
+        Entry::Cancel { .. } | Entry::Reopen { .. } | Entry::Open | Entry::Look | Entry::Prune | Entry::Events(_) => {}
     }
 }
 
@@ -432,7 +410,9 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
             let of = |(object, cause): &(ObjectRef, Cause)| InstanceId { object: object.clone(), cause: cause.clone() };
             return (News::Forgotten { runs: pruned.runs.iter().map(of).collect(), next: pruned.next.clone() }, None);
         }
-        (Entry::Open | Entry::Look | Entry::Prune | Entry::Post(_), _) => return (News::Facts, None),
+        (Entry::Open | Entry::Look | Entry::Prune | Entry::Events(_) | Entry::Post(_), _) => {
+            return (News::Facts, None);
+        }
         (_, _) => {}
     }
     let book = ledger.books.entry(object.clone()).or_default();
@@ -489,7 +469,7 @@ fn written(ledger: &mut Ledger, object: &ObjectRef, entry: Entry, reply: Reply) 
         (Entry::Reopen { cause }, _) => {
             return (News::Facts, Some(format!("there is no run {object}/{cause} that is over")));
         }
-        (Entry::Open | Entry::Look | Entry::Prune | Entry::Post(_), _) => {}
+        (Entry::Open | Entry::Look | Entry::Prune | Entry::Events(_) | Entry::Post(_), _) => {}
     }
     (News::Facts, None)
 }
@@ -505,13 +485,4 @@ fn move_cursor(book: &mut Book, cursor: Option<Cursor>) {
         book.is_spent &= !is_new;
         renew(book);
     }
-}
-
-/// The name of a run that somebody asks for now.
-///
-/// # Errors
-/// When the system has no randomness.
-pub fn asked_cause(now: Timestamp) -> io::Result<Cause> {
-    let compact: String = crate::engine::time::utc(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    Ok(Cause::Named(format!("run-{compact}-{}", crate::home::random_hex(2)?).into()))
 }

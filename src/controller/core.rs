@@ -125,7 +125,7 @@ impl Core {
             domain: cgroup::given_to(std::process::id()).map(cgroup::Domain::opened),
         };
         let mut core = Core {
-            journal: Journal::open(&home.events()),
+            journal: Journal::default(),
             books: Books::new(home.clone(), settle),
             schedules: Schedules::new(&machine::id().unwrap_or_else(|| home.id().to_owned())),
             store_told: None,
@@ -326,6 +326,12 @@ impl Core {
     pub fn start_more(&mut self) {
         let now = self.clock.now();
         self.start_queued(&now);
+    }
+
+    /// True while events are on their way to the disk.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        self.books.telling > 0
     }
 
     /// True while everything is being stopped.

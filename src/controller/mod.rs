@@ -26,6 +26,7 @@ pub mod runs;
 pub mod schedules;
 pub mod starts;
 pub mod twins;
+pub mod upkeep;
 pub mod wake;
 pub mod watch;
 

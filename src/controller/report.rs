@@ -12,7 +12,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::core::Core;
-use super::journal::Event;
 use crate::engine::plan::{Action, Decision, Reason};
 use crate::engine::run::{Outcome, TickState};
 use crate::engine::{ObjectRef, Plan, Timestamp};
@@ -37,18 +36,15 @@ impl Core {
             }
         }
         self.is_news |= !news.is_empty();
+        let now = self.clock.now();
         for decision in news {
             tell(&decision);
             self.tell_passed(&decision);
-            if let Some(kind) = event_of(&decision).or_else(|| self.event_of_run(&decision)) {
-                self.journal.write(&Event {
-                    time: rfc3339(crate::observe::clock::wall()),
-                    kind: format!("{}.{kind}", decision.id.object.kind()),
-                    subject: decision.id.to_string(),
-                    text: decision.because.to_string(),
-                });
+            if let Some(word) = event_of(&decision).or_else(|| self.event_of_run(&decision)) {
+                self.note_event(&decision, word, &now);
             }
         }
+        self.send_events(plan, &now);
     }
 }
 
@@ -57,12 +53,9 @@ impl Core {
     fn tell_passed(&mut self, decision: &Decision) {
         let Some(Action::Fire(fire)) = &decision.action else { return };
         for tick in fire.passed.iter().filter(|tick| tick.state == TickState::Missed) {
-            self.journal.write(&Event {
-                time: rfc3339(crate::observe::clock::wall()),
-                kind: format!("{}.missed", decision.id.object.kind()),
-                subject: decision.id.to_string(),
-                text: format!("{} due times from {}: {}", tick.count, crate::engine::time::utc(tick.nominal), tick.why),
-            });
+            let text =
+                format!("{} due times from {}: {}", tick.count, crate::engine::time::utc(tick.nominal), tick.why);
+            self.note_missed(&decision.id, text, tick.count.into());
         }
     }
 
@@ -224,11 +217,18 @@ pub struct Status {
     /// Why nothing can be remembered, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_trouble: Option<String>,
+    /// Events that could not be kept since it started.
+    #[serde(skip_serializing_if = "is_none")]
+    pub events_dropped: u64,
     /// What it could not do and a person should know, newest last.
     pub problems: Vec<String>,
     /// Files of live folders with an error, each with the place of the first.
     #[serde(skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub broken_files: std::collections::BTreeMap<String, String>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// How many runs are not over.
@@ -255,6 +255,7 @@ impl Core {
         let is_at_work = |d: &&Decision| matches!(d.because, Reason::AtWork | Reason::Steps { .. });
         let at_work = self.plan.decisions.iter().filter(is_at_work).filter(|d| d.id.cause.parent().is_none()).count();
         status.runs = RunCounts { at_work, waiting: open.saturating_sub(at_work) };
+        status.events_dropped = self.journal.dropped;
         status.schedules_recomputed = self.schedules.worked_out;
         // A look of its own, since whoever asks wants to know it now.
         let is_moved = ledger.trouble.is_none() && self.books.is_moved();

@@ -37,6 +37,9 @@ const GATHER: Duration = Duration::from_millis(20);
 /// A controller that begins waits this long for the first list of what its instances are made for.
 const FIRST_ITEMS: Duration = Duration::from_millis(250);
 
+/// A controller that ends waits this long for its last events to be kept.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+
 /// `state.json` is written at most this often.
 const STATE_EVERY: Duration = Duration::from_millis(500);
 
@@ -154,11 +157,11 @@ struct Life {
 async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Left, RunError> {
     let socket = server::bind(&home.socket()?)?;
     let (asking, asked) = mpsc::channel(64);
-    let served = Server::start(home.clone(), socket, asking)?;
     let signals = Signals::new()?;
     let (telling, cards) = mpsc::unbounded_channel();
     let (settling, settled) = mpsc::unbounded_channel();
     let core = Core::new(home.clone(), nofile_soft, telling, settling)?;
+    let served = Server::start(home.clone(), socket, asking, core.news())?;
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
     let items = items::Worker::new(noting.clone());
@@ -199,6 +202,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         }
         life.beat();
     }
+    ears.last_events(&mut life).await;
     let is_asked = !life.stop_answers.is_empty();
     let left = if life.core.is_draining() { Left::Stopped } else { Left::Running };
     life.end();
@@ -256,6 +260,17 @@ impl Ears {
     }
 }
 
+impl Ears {
+    /// Waits until the disk has the last events; for a second at most.
+    async fn last_events(&mut self, life: &mut Life) {
+        let until = tokio::time::Instant::now() + LAST_EVENTS;
+        while life.core.is_telling() {
+            let Ok(Some(answer)) = tokio::time::timeout_at(until, self.settled.recv()).await else { return };
+            _ = life.core.settled(answer);
+        }
+    }
+}
+
 /// What it says of itself before it has looked.
 fn first_status(folders: Vec<String>) -> Status {
     Status {
@@ -273,6 +288,7 @@ fn first_status(folders: Vec<String>) -> Status {
         schedules_recomputed: 0,
         frozen: None,
         store_trouble: None,
+        events_dropped: 0,
         problems: Vec::new(),
         broken_files: std::collections::BTreeMap::new(),
     }

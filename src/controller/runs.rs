@@ -9,9 +9,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::books::{Asker, Gave, Gives, News, Settled, asked_cause};
+use super::books::{Asker, Gave, Gives, News, Settled};
 use super::core::Core;
-use super::journal::Event;
 use crate::engine::backoff::End;
 use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
@@ -77,18 +76,18 @@ impl Core {
         if *trouble == self.store_told {
             return;
         }
-        let (kind, text) = match trouble {
-            Some(why) => ("store.trouble", format!("no run begins, and services go on: {why}")),
-            None => ("store.recovered", "runs are remembered again".to_owned()),
+        let text = match trouble {
+            Some(why) => format!("no run begins, and services go on: {why}"),
+            None => "runs are remembered again".to_owned(),
         };
         match trouble {
             Some(_) => tracing::error!("{text}"),
             None => tracing::info!("{text}"),
         }
+        let is_well = trouble.is_none();
         self.store_told.clone_from(trouble);
         self.is_news = true;
-        let time = super::report::rfc3339(crate::observe::clock::wall());
-        self.journal.write(&Event { time, kind: kind.to_owned(), subject: "store".to_owned(), text });
+        self.note_store(is_well, text);
     }
 
     /// Removes the records of runs whose end is remembered.
@@ -206,8 +205,10 @@ impl Core {
     /// Takes in an answer of the store. True when something has to be decided.
     pub fn settled(&mut self, settled: Settled) -> bool {
         let now = self.clock.now();
-        self.is_news = true;
-        match self.books.settled(&mut self.observed.ledger, settled, &now) {
+        let news = self.books.settled(&mut self.observed.ledger, settled, &now);
+        // That an event is kept is not worth another line in `state.json`.
+        self.is_news |= !matches!(news, Some(News::Told { .. }));
+        match news {
             Some(News::Over(id)) => {
                 let first = InstanceId { object: id.object.clone(), cause: Cause::Slot(0) };
                 let of_it = |other: &&InstanceId| {
@@ -231,6 +232,10 @@ impl Core {
                 if next.is_some() {
                     self.prune(next);
                 }
+                return false;
+            }
+            Some(News::Told { lost }) => {
+                self.told(lost);
                 return false;
             }
             Some(News::Facts) | None => {}
@@ -368,4 +373,13 @@ fn is_used(rule: &RunRule) -> bool {
         // What it prints is what its sender is told.
         Work::Sorted(_) => true,
     }
+}
+
+/// The name of a run that somebody asks for now.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn asked_cause(now: Timestamp) -> std::io::Result<Cause> {
+    let compact: String = crate::engine::time::utc(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    Ok(Cause::Named(format!("run-{compact}-{}", crate::home::random_hex(2)?).into()))
 }

@@ -47,6 +47,22 @@ pub struct Created {
 /// # Errors
 /// What is wrong with which field, with what was probably meant; or that it cannot be written. Nothing is written then.
 pub fn create_job(home: &Home, draft: &Draft) -> Result<Created, Refused> {
+    let created = check_job(home, draft)?;
+    let file = &created.file;
+    file::write(home, file, &draft.text_of_file(), draft.overwrite).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Refused::of(Why::Taken, "name", taken(file)),
+        _ => {
+            Refused::of_system(format!("{} cannot be written: {error}; make room, or check its owner", file.display()))
+        }
+    })?;
+    Ok(created)
+}
+
+/// The same without writing: what it would come to.
+///
+/// # Errors
+/// What is wrong with which field, with what was probably meant.
+pub fn check_job(home: &Home, draft: &Draft) -> Result<Created, Refused> {
     let mut refused = Refused::default();
     let base = Store::open(home).read_current().map_err(|error| Refused::of_system(error.to_string()))?;
     let id = ObjectRef::new(cronjob::DEF.lower, &draft.name).ok().filter(|_| is_name(&draft.name));
@@ -62,12 +78,6 @@ pub fn create_job(home: &Home, draft: &Draft) -> Result<Created, Refused> {
         .map_or_else(|(why, text)| refused.add_as(why, "name", text), |warning| warnings.extend(warning));
     let spec = check(home, draft, &id, &base, &mut refused);
     let Some(spec) = spec.filter(|_| refused.is_empty()) else { return Err(refused) };
-    file::write(home, &file, &draft.text_of_file(), draft.overwrite).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => Refused::of(Why::Taken, "name", taken(&file)),
-        _ => {
-            Refused::of_system(format!("{} cannot be written: {error}; make room, or check its owner", file.display()))
-        }
-    })?;
     Ok(Created { id, file, is_new, spec, warnings })
 }
 

@@ -15,6 +15,7 @@ use super::error::{Error, code};
 use crate::controller::request::{Ask, Request};
 use crate::engine::run::Params;
 use crate::home::Home;
+use crate::store::EventFilter;
 
 /// What a method does to the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +63,7 @@ pub enum Answer {
     /// This, on a thread that may wait for a disk.
     Here(fn(&Context, &Value) -> Result<Value, Error>),
     /// This, and from then on every event that fits, as notifications on the same connection.
-    Events(fn(&Value) -> Result<super::server::Subscription, Error>),
+    Events(fn(&Value) -> Result<EventFilter, Error>),
 }
 
 /// Who calls.

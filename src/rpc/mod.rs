@@ -12,10 +12,16 @@ pub mod aiwg;
 pub mod client;
 pub mod controller;
 pub mod error;
+pub mod events;
+pub mod feed;
+pub mod jobs;
 pub mod mailbox;
 pub mod message;
 pub mod method;
+pub mod objects;
 pub mod place;
+pub mod plan;
+pub mod reading;
 pub mod runs;
 pub mod schema;
 pub mod server;
@@ -26,4 +32,14 @@ pub use method::{Answer, Caller, Context, Effect, Method};
 pub use server::Server;
 
 /// Every method there is, by family. A family is a file with a list of its own; it is known once it stands here.
-pub const FAMILIES: &[&[Method]] = &[aiwg::METHODS, controller::METHODS, mailbox::METHODS, runs::METHODS];
+pub const FAMILIES: &[&[Method]] = &[
+    aiwg::METHODS,
+    controller::METHODS,
+    events::METHODS,
+    jobs::METHODS,
+    mailbox::METHODS,
+    objects::METHODS,
+    plan::METHODS,
+    reading::METHODS,
+    runs::METHODS,
+];

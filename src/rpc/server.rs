@@ -14,14 +14,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::error::{Error, code};
+use super::feed::Feed;
 use super::message::{self, Call, Item, Message};
 use super::method::{self, Answer, Caller, Context, Effect, ending, taken};
 use super::place::{Place, Places, Posture};
 use super::wire::{Heard, LINE_MAX, PATIENCE, Wire};
-use crate::cli::controller::shim_above_of;
+use crate::cli::below::shim_above_of;
 use crate::controller::request::Request;
 use crate::home::Home;
 
@@ -31,10 +32,6 @@ const WORKERS: usize = 4;
 const NICE: i32 = 5;
 /// How long clients are waited for at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
-
-/// What a client listens to from now on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subscription;
 
 /// A socket that is being served.
 #[derive(Debug)]
@@ -66,16 +63,22 @@ struct Shared {
     asking: mpsc::Sender<Request>,
     places: Arc<Places>,
     held: Arc<AtomicUsize>,
+    news: watch::Receiver<u64>,
 }
 
 impl Server {
-    /// Serves a socket until this is dropped.
+    /// Serves a socket until this is dropped; `news` says that there are new events.
     ///
     /// # Errors
     /// When no thread is to be had.
-    pub fn start(home: Home, listener: StdListener, asking: mpsc::Sender<Request>) -> io::Result<Server> {
+    pub fn start(
+        home: Home,
+        listener: StdListener,
+        asking: mpsc::Sender<Request>,
+        news: watch::Receiver<u64>,
+    ) -> io::Result<Server> {
         let (places, end) = (Arc::new(Places::default()), Arc::new(Notify::new()));
-        let shared = Shared { home, asking, places: places.clone(), held: Arc::default() };
+        let shared = Shared { home, asking, places: places.clone(), held: Arc::default(), news };
         let ended = end.clone();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(WORKERS).build()?;
@@ -142,7 +145,7 @@ async fn attend(stream: UnixStream, place: Place, shared: Shared) {
     let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok());
     let mut wire = Wire::new(stream, shared.held.clone());
     let leave = place.leave.clone();
-    let mut talk = Talk { place, shared, pid: pid.unwrap_or(0), caller: None };
+    let mut talk = Talk { place, shared, pid: pid.unwrap_or(0), caller: None, feed: None };
     let is_sent_away = tokio::select! {
         _ = talk.run(&mut wire) => false,
         () = leave.notified() => true,
@@ -159,14 +162,23 @@ struct Talk {
     shared: Shared,
     pid: u32,
     caller: Option<Caller>,
+    feed: Option<Feed>,
 }
 
 impl Talk {
     async fn run(&mut self, wire: &mut Wire) -> io::Result<()> {
         loop {
-            // One that says nothing has this place until another one needs it.
-            _ = self.place.is(Posture::Idle);
-            let reply = match wire.hear().await? {
+            self.rest();
+            let heard = match &mut self.feed {
+                None => wire.hear().await?,
+                Some(feed) => tokio::select! {
+                    heard = wire.hear() => heard?,
+                    () = feed.wait() => {
+                        if feed.send(wire).await? { continue } else { return Ok(()) }
+                    }
+                },
+            };
+            let reply = match heard {
                 Heard::End => return Ok(()),
                 Heard::Line(line) => self.answer(wire, &line).await,
                 Heard::TooLong => {
@@ -180,10 +192,18 @@ impl Talk {
                 Heard::Full => return self.close(wire, code::BUSY, "too many half lines are held already"),
             };
             let Some(reply) = reply else { continue };
-            _ = self.place.is(Posture::Idle);
+            self.rest();
             if !wire.say(&message::line(&reply)).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// It has said nothing, or does not read: another one may need this place.
+    fn rest(&self) {
+        let posture = if self.feed.is_some() { Posture::Subscribed } else { Posture::Idle };
+        if !self.place.is(posture) {
+            _ = self.place.is(Posture::Idle);
         }
     }
 
@@ -235,7 +255,19 @@ impl Talk {
                 let done = tokio::task::spawn_blocking(move || work(&context, &params)).await;
                 done.unwrap_or_else(|_| Err(Error::new(code::INTERNAL, format!("{name} broke; please report this"))))
             }
-            Answer::Events(_) => Err(Error::new(code::NOT_AVAILABLE, "events are not served yet")),
+            Answer::Events(filter) => {
+                let (home, news) = (self.shared.home.clone(), self.shared.news.clone());
+                let feed = Feed::begin(home, filter(&params)?, news).await?;
+                if !self.place.is(Posture::Subscribed) {
+                    return Err(Error::new(
+                        code::BUSY,
+                        "as many have subscribed as there may be\n  help: ask for events.list",
+                    ));
+                }
+                let answer = feed.answer();
+                self.feed = Some(feed);
+                Ok(answer)
+            }
         }
     }
 

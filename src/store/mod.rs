@@ -210,8 +210,10 @@ pub struct MessageFilter {
 pub struct EventFilter {
     /// About this, or what lies below it: `service` and `service/web` both have `service/web/0`.
     pub subject: Option<String>,
-    /// Of a type that matches this, where `*` stands for any text and `?` for one letter.
+    /// Of a type that matches this or begins with it and a dot; `*` stands for any text and `?` for one letter.
     pub kind: Option<String>,
+    /// That happened at or after this.
+    pub from: Option<Timestamp>,
     /// With a greater number than this.
     pub since: Option<i64>,
     /// So many at most; [`ROWS_MAX`] when none is given.

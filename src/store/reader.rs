@@ -324,7 +324,12 @@ impl Books for Reader {
         }
         if let Some(kind) = &filter.kind {
             let place = query.place(pattern(kind));
-            query.when(&format!("type like {place} escape '\\'"));
+            query.when(&format!("(type like {place} escape '\\' or type like {place} || '.%' escape '\\')"));
+        }
+        if let Some(from) = filter.from {
+            // Equally long and in UTC, so they compare as text.
+            let place = query.place(columns::written(from));
+            query.when(&format!("time >= {place}"));
         }
         let order = match filter.since {
             Some(since) => {

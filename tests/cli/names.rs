@@ -120,6 +120,7 @@ fn completions_and_help_name_every_verb() {
         "schema",
         "logs",
         "events",
+        "rpc",
         "attach",
         "poke",
         "restart",

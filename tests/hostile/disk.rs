@@ -5,6 +5,8 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
@@ -16,9 +18,18 @@ use crate::world::{World, service};
 /// A service that prints a long numbered line now and then, so that the last page of its log is soon full.
 const CHATTY: &str = "'i=0; x=$(printf %300s); while :; do i=$((i+1)); echo line $i$x; sleep 0.01; done'";
 
+/// Says that it is over when it goes, also when the test fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Fills a disk until nothing more goes on it.
 fn fill(world: &World) {
-    let mut file = File::create(world.root().join("disk/fill")).expect("a file");
+    let mut file = File::options().create(true).append(true).open(world.root().join("disk/fill")).expect("a file");
     while file.write(&[0; 4096]).is_ok_and(|length| length > 0) {}
 }
 
@@ -47,9 +58,20 @@ fn story_14_a_full_disk_stops_nothing_and_what_is_down_comes_back_when_there_is_
     let Some((world, _mount)) = Mount::small(2) else { return };
     settled(&world);
     let (steady, chatty) = (world.ready("steady/0"), world.ready("chatty/0"));
-    fill(&world);
-    crash_frail(&world);
-    until_lines_are_lost(&world);
+    world.until("its start is kept", || world.ok(&["events", "--type", "service.ready"]).lines().count() >= 3);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // The store gives back its log when it is refused something: whatever becomes free is taken again.
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                fill(&world);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let _end = Ends(&is_over);
+        crash_frail(&world);
+        until_lines_are_lost(&world);
+    });
     assert_eq!(shims(&world, "frail/0"), 0, "started without a record");
     assert!(!world.home().join("records/service/frail/0/00000002.attempt").exists(), "half a record");
     let refused = world.run(&["apply", "-f", "manifests/frail.yaml", "--take", "--set", "other"]);
