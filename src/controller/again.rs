@@ -4,9 +4,12 @@
 //! The surprise: what is back may be older, so everything that was known is forgotten for it.
 
 use super::books::{Books, Entry, Pending};
+use super::remember;
+use super::schedules::renew;
 use crate::engine::run::{Book, Ledger};
 use crate::engine::{Now, ObjectRef};
 use crate::store::Write;
+use crate::store::reader::Reader;
 
 impl Books {
     /// Forgets what was remembered and reads it again; due times that were worked out stay.
@@ -39,5 +42,29 @@ impl Books {
     #[must_use]
     pub fn is_moved(&self) -> bool {
         self.writer.as_ref().is_some_and(|writer| writer.is_in_place() == Some(false))
+    }
+
+    /// Reads again what is remembered of objects of which a write failed, once nothing is on its way: an error may come
+    /// after the disk has it all, and then the books would say something else than the store.
+    pub(super) fn refresh(&mut self, ledger: &mut Ledger) {
+        // What is not there reads as empty, and says nothing of what was.
+        if self.stale.is_empty() || !self.home.store_db().exists() {
+            return;
+        }
+        let mut read = Ledger::default();
+        let known = Reader::open(&self.home.store_db()).and_then(|reader| remember::read(&reader, &mut read));
+        if known.is_err() {
+            // It is asked again with the next answer: a store in trouble is asked how it is every now and then.
+            return;
+        }
+        for object in std::mem::take(&mut self.stale) {
+            let Some(book) = ledger.books.get_mut(&object) else { continue };
+            let Book { cursor, runs, last, queue, is_spent, .. } = read.books.remove(&object).unwrap_or_default();
+            (book.cursor, book.runs, book.last, book.is_spent) = (cursor, runs, last, is_spent);
+            book.queue = queue;
+            // Nothing is on its way.
+            book.writing.clear();
+            renew(book);
+        }
     }
 }

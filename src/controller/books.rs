@@ -34,7 +34,7 @@ pub type Asker = oneshot::Sender<Result<Json, Json>>;
 /// The books.
 #[derive(Debug)]
 pub struct Books {
-    home: Home,
+    pub(super) home: Home,
     pub(super) writer: Option<Writer>,
     /// What is remembered has been read.
     is_read: bool,
@@ -44,7 +44,7 @@ pub struct Books {
     /// So many of them are events.
     pub(super) telling: usize,
     /// Objects of which a write failed: what the disk has got of it is not known, and they are read again.
-    stale: BTreeSet<ObjectRef>,
+    pub(super) stale: BTreeSet<ObjectRef>,
     /// Since when the store is in trouble.
     pub(super) trouble_at: Option<BootTime>,
     /// The file was another one, or none, since it was last read.
@@ -313,21 +313,22 @@ impl Books {
             Ok(reply) => {
                 self.trouble_at = None;
                 ledger.trouble = None;
-                if let Entry::Post(post) = entry {
-                    let (news, said) = queues::posted(ledger, &object, post, reply, now);
-                    if let Some((asker, _)) = asker {
-                        _ = asker.send(said.map_err(|why| plain(&why)));
+                let (news, said) = match entry {
+                    Entry::Post(post) => {
+                        let (news, said) = queues::posted(ledger, &object, post, reply, now);
+                        (news, Some(said))
                     }
-                    return Some(news);
-                }
-                let (news, said) = written(ledger, &object, entry, reply);
+                    entry => {
+                        let (news, why) = written(ledger, &object, entry, reply);
+                        (news, why.map(Err))
+                    }
+                };
                 let is_anew = self.is_stale && self.pending.is_empty() && news == News::Facts;
                 self.is_stale &= !is_anew;
-                let news = if is_anew { News::Anew } else { news };
                 if let Some((asker, name)) = asker {
-                    _ = asker.send(said.map_or(Ok(name), |why| Err(plain(&why))));
+                    _ = asker.send(said.unwrap_or(Ok(name)).map_err(|why| plain(&why)));
                 }
-                news
+                if is_anew { News::Anew } else { news }
             }
             Err(trouble) => {
                 let why: Arc<str> = trouble.to_string().lines().next().unwrap_or_default().into();
@@ -341,11 +342,15 @@ impl Books {
                 }
                 // A letter that is refused holds up nobody else's.
                 let is_asked = matches!(&entry, Entry::Post(post) if post.cause().is_none());
-                if let Some(book) = ledger.books.get_mut(&object).filter(|_| !is_asked) {
-                    unmark(book, &entry);
-                    book.refused = Some(Refused { at: now.boot, why });
+                if let Some(book) = ledger.books.get_mut(&object) {
+                    // What the disk may have got all the same stays marked, and is left alone until it has been read.
                     if trouble.is_open() {
                         self.stale.insert(object);
+                    } else {
+                        unmark(book, &entry);
+                    }
+                    if !is_asked {
+                        book.refused = Some(Refused { at: now.boot, why });
                     }
                 }
                 News::Facts
@@ -355,28 +360,6 @@ impl Books {
             self.refresh(ledger);
         }
         Some(news)
-    }
-
-    /// Reads again what is remembered of objects of which a write failed, once nothing is on its way: an error may come
-    /// after the disk has it all, and then the books would say something else than the store.
-    fn refresh(&mut self, ledger: &mut Ledger) {
-        // What is not there reads as empty, and says nothing of what was.
-        if self.stale.is_empty() || !self.home.store_db().exists() {
-            return;
-        }
-        let mut read = Ledger::default();
-        let known = Reader::open(&self.home.store_db()).and_then(|reader| remember::read(&reader, &mut read));
-        if known.is_err() {
-            // It is asked again with the next answer: a store in trouble is asked how it is every now and then.
-            return;
-        }
-        for object in std::mem::take(&mut self.stale) {
-            let Some(book) = ledger.books.get_mut(&object) else { continue };
-            let Book { cursor, runs, last, queue, is_spent, .. } = read.books.remove(&object).unwrap_or_default();
-            (book.cursor, book.runs, book.last, book.is_spent) = (cursor, runs, last, is_spent);
-            book.queue = queue;
-            renew(book);
-        }
     }
 }
 

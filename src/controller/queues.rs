@@ -228,6 +228,9 @@ pub(super) fn posted(
         (Post::Enqueue, Reply::Enqueued { message, is_new }) => {
             if is_new {
                 note_new(queue, &message);
+            } else {
+                // It may have come while nobody listened.
+                queue.has_available |= message.state == MessageState::Available;
             }
             (News::Facts, Ok(said(&message, is_new)))
         }

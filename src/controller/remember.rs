@@ -9,7 +9,7 @@ use super::schedules::renew;
 use std::collections::BTreeMap;
 
 use crate::engine::Cause;
-use crate::engine::run::{Book, Ledger};
+use crate::engine::run::{Book, Ledger, Run};
 use crate::store::reader::Reader;
 use crate::store::{Books as _, OriginRow, Trouble};
 
@@ -40,6 +40,7 @@ pub fn read(reader: &Reader, ledger: &mut Ledger) -> Result<(), Trouble> {
             continue;
         }
         open.push((row.object.clone(), row.cause.clone()));
+        let cause = row.cause.clone();
         let book = ledger.books.entry(row.object.clone()).or_default();
         let message = if row.origin == OriginRow::Message {
             claimed.remove(&(row.object.clone(), row.cause.clone()))
@@ -47,10 +48,10 @@ pub fn read(reader: &Reader, ledger: &mut Ledger) -> Result<(), Trouble> {
             None
         };
         let run = match message {
-            Some(message) => queues::run_of(message, row.uid.clone(), row.due),
-            None => run_of(row.clone()),
+            Some(message) => Run { cancel: row.cancel, ..queues::run_of(message, row.uid, row.due) },
+            None => run_of(row),
         };
-        book.runs.insert(row.cause, run);
+        book.runs.insert(cause, run);
     }
     for (object, cause) in open {
         for row in reader.steps(&object, &cause)? {

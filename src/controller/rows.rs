@@ -4,6 +4,7 @@
 //! engine never sees a store, and the store never sees a plan.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -12,7 +13,7 @@ use crate::engine::backoff::Exit;
 use crate::engine::plan::{Finish, Tick};
 use crate::engine::run::scope::output_of;
 use crate::engine::run::{Book, Cursor, Final, Ledger, Origin, Outcome, Output, Run, Step};
-use crate::engine::{Cause, InstanceId, Now, ObjectRef};
+use crate::engine::{Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::store::{CursorRow, EndRow, ExitRow, Given, OriginRow, RunRow, TickRow};
 
 pub(super) fn tick_row(id: &InstanceId, uid: &Arc<str>, tick: &Tick, now: &Now, has_run: bool) -> TickRow {
@@ -171,4 +172,13 @@ pub(super) fn step_of(outcome: Outcome, given: Option<&Given>) -> Step {
         None => Output::Whole(Arc::new(output_of(""))),
     };
     Step { outcome, output }
+}
+
+/// The name of a run that somebody asks for now.
+///
+/// # Errors
+/// When the system has no randomness.
+pub(super) fn asked_cause(now: Timestamp) -> io::Result<Cause> {
+    let compact: String = crate::engine::time::utc(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    Ok(Cause::Named(format!("run-{compact}-{}", crate::home::random_hex(2)?).into()))
 }

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::books::{Asker, Gave, Gives, News, Settled};
 use super::core::Core;
+use super::rows::asked_cause;
 use crate::engine::backoff::End;
 use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
@@ -373,13 +374,4 @@ fn is_used(rule: &RunRule) -> bool {
         // What it prints is what its sender is told.
         Work::Sorted(_) => true,
     }
-}
-
-/// The name of a run that somebody asks for now.
-///
-/// # Errors
-/// When the system has no randomness.
-pub fn asked_cause(now: Timestamp) -> std::io::Result<Cause> {
-    let compact: String = crate::engine::time::utc(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    Ok(Cause::Named(format!("run-{compact}-{}", crate::home::random_hex(2)?).into()))
 }

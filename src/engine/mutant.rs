@@ -138,6 +138,26 @@ pub enum Mutant {
     ReturnsAtOnce,
     /// A message does not become a dead letter while attempts are left.
     DeadTooSoon,
+    /// Nothing is claimed while its object is paused, switched off, or everything is frozen.
+    ClaimsHeld,
+    /// Nothing is claimed from a queue in which nothing can be had.
+    ClaimsIdle,
+    /// What can be had is claimed where there is room.
+    LeavesWaiting,
+    /// A message that is wrong itself is not tried again.
+    PoisonAgain,
+    /// A message that was done is not done again, nor is it a dead letter.
+    DoneAgain,
+    /// A message that somebody cancelled does not come back.
+    CancelledAgain,
+    /// A message that failed waits in its queue, and not in memory.
+    TriesInPlace,
+    /// Attempts at a message are counted.
+    Miscounts,
+    /// A dead letter says why.
+    DeadUnsaid,
+    /// A message ends with its run.
+    EndsAlone,
 }
 
 impl Mutant {
@@ -216,5 +236,15 @@ impl Mutant {
         Mutant::ReturnsForEver,
         Mutant::ReturnsAtOnce,
         Mutant::DeadTooSoon,
+        Mutant::ClaimsHeld,
+        Mutant::ClaimsIdle,
+        Mutant::LeavesWaiting,
+        Mutant::PoisonAgain,
+        Mutant::DoneAgain,
+        Mutant::CancelledAgain,
+        Mutant::TriesInPlace,
+        Mutant::Miscounts,
+        Mutant::DeadUnsaid,
+        Mutant::EndsAlone,
     ];
 }

@@ -17,8 +17,11 @@ update runs set state = 'final', outcome = $1, reason = $2, started_ms = coalesc
     attempts = $5, result = $6, result_size = $7, exit_code = $8, exit_signal = $9
 where object = $10 and cause = $11 and state = 'open'";
 
+/// A message that went back into its queue meanwhile is withdrawn from there.
 pub(super) const CANCEL_RUN: &str = "
-update runs set cancelled_by = $1 where object = $2 and cause = $3 and state = 'open' and cancelled_by is null";
+update runs set cancelled_by = $1 where object = $2 and cause = $3 and state = 'open' and cancelled_by is null
+and (origin <> 'message' or exists (
+    select 1 from messages where messages.object = $2 and messages.id = $3 and messages.state = 'claimed'))";
 
 pub(super) const REOPEN_RUN: &str = "
 update runs set state = 'open', outcome = null, reason = null, started_ms = null, ended_ms = null, result = null,

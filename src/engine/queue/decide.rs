@@ -11,8 +11,8 @@ use serde_json::Value as Json;
 use super::message::Message;
 use super::sort::{Choice, QueueRule, Sorting, Then, choose, wait_after};
 use super::{CLASSIFY, QUEUE};
-use crate::engine::backoff::Exit;
-use crate::engine::converge::{Draft, wait};
+use crate::engine::backoff::{End, Exit};
+use crate::engine::converge::{Draft, Facts, wait};
 use crate::engine::desired::Coverage;
 use crate::engine::mutant::Mutant;
 use crate::engine::name::{Cause, InstanceId};
@@ -58,14 +58,17 @@ fn claim_waits(runs: &Runs<'_>, rule: &QueueRule, cause: &Cause, draft: &mut Dra
     if let Some(reason) = refused(facts, runs.book.refused.as_ref(), draft) {
         return Some(reason);
     }
-    if !rule.is_enabled {
+    if !rule.is_enabled && !facts.is_off(Mutant::ClaimsHeld) {
         return Some(Reason::Disabled);
     }
-    if let Some(reason) = held(runs, true, draft) {
+    if let Some(reason) = held(runs, true, draft)
+        && !facts.is_off(Mutant::ClaimsHeld)
+    {
         return Some(reason);
     }
     let queue = runs.book.queue.unwrap_or_default();
-    if !queue.has_available && queue.next_due.is_none_or(|due| due > facts.now.wall) {
+    let is_due = queue.has_available || queue.next_due.is_some_and(|due| due <= facts.now.wall);
+    if facts.is_off(Mutant::LeavesWaiting) || (!is_due && !facts.is_off(Mutant::ClaimsIdle)) {
         if let Some(due) = queue.next_due {
             draft.wake_wall(facts, Mutant::ForgetDue, due);
         }
@@ -90,7 +93,13 @@ pub(in crate::engine) fn decide(
         return one.end(Outcome::Failed, "it is no message, and this takes nothing else".into(), None, draft);
     };
     let is_begun = is_begun(runs.case, cause, run);
-    if is_begun {
+    if is_there(runs, cause) {
+        // What is at work goes on whatever the rules say by now, and nobody has to read the message for that.
+        left::decide(runs, (cause, run), |_| false, one.ending.as_ref(), draft);
+    } else if one.is_over() {
+        // Nor for what has ended: it was acted on, or waits in its queue for the rules that there are then.
+        one.judge(draft);
+    } else if is_begun {
         one.carry_on(sorting, message, draft);
     } else if let Some(ending) = &one.ending {
         match ending.outcome() {
@@ -105,9 +114,62 @@ pub(in crate::engine) fn decide(
         one.carry_on(sorting, message, draft);
     }
     let id = runs.id(cause);
+    let mut is_end = false;
     for decision in draft.tail(start).iter_mut().filter(|decision| decision.id == id) {
-        settle(runs, run, message, decision);
+        settle(runs, (cause, run), (message, is_begun), decision);
+        is_end |= matches!(decision.action, Some(Action::Finish(_) | Action::Return(_)));
     }
+    if is_end {
+        keep_steps(runs, (cause, run), start, draft);
+    }
+}
+
+/// Steps that an edit has taken from the work of a message are written down before it goes: when they come back with
+/// another edit, no number of an attempt is used twice.
+fn keep_steps(runs: &Runs<'_>, (cause, run): (&Cause, &Run), start: usize, draft: &mut Draft) {
+    let (facts, id, first) = (runs.case.facts, runs.id(cause), runs.id(&cause.step("")));
+    let is_ours = |id: &InstanceId| id.object == first.object && id.cause.parent().as_ref() == Some(cause);
+    let records = facts.backoff.0.range(first.clone()..).take_while(|(id, _)| is_ours(id));
+    let step = |id: &InstanceId| id.cause.to_string().strip_prefix(&format!("{cause}.")).map(Arc::<str>::from);
+    let is_kept = |step: &Arc<str>, number: u32| {
+        run.steps.contains_key(step) || number <= run.reopened.get(step).copied().unwrap_or(0) || step.contains('.')
+    };
+    let mut left: Vec<Decision> = Vec::new();
+    for (id, last) in records.filter(|(id, last)| step(id).is_some_and(|step| !is_kept(&step, last.number))) {
+        if runs.book.writing.contains(&id.cause) {
+            left.push(wait(id.clone(), Reason::Writing));
+            continue;
+        }
+        let own = Attempts { id: id.clone(), step_of: Some(cause.clone()), ..plain(runs, cause, run) };
+        left.push(finish(&own, Outcome::Cancelled, "its work was changed".into(), Some(last)));
+    }
+    if left.is_empty() {
+        return;
+    }
+    for decision in draft.tail(start).iter_mut().filter(|decision| decision.id == id) {
+        (decision.action, decision.because) = (None, Reason::Steps { done: 0, of: left.len() });
+    }
+    left.into_iter().for_each(|decision| push(runs, decision, draft));
+}
+
+/// True when a process of the message itself is there.
+fn is_there(runs: &Runs<'_>, cause: &Cause) -> bool {
+    let sightings = &runs.case.facts.observed.sightings;
+    sightings.get(&runs.id(cause)).is_some_and(|sighting| sighting.sight != Sight::Absent)
+}
+
+/// The code with which its command has ended by itself in this claim, if it has.
+fn code(facts: &Facts<'_>, id: &InstanceId, run: &Run) -> Option<i32> {
+    let last = facts.backoff.0.get(id).filter(|last| last.number > run.forgiven)?;
+    match &last.end {
+        End::Ended { exit: Exit::Code(code), asked: false, .. } => Some(*code),
+        End::Ended { .. } | End::Open => None,
+    }
+}
+
+/// True when it is a message that was acted on, whatever has become of its mailbox since.
+pub(in crate::engine) fn done(facts: &Facts<'_>, id: &InstanceId, run: &Run) -> bool {
+    matches!(run.origin, Origin::Message(_)) && code(facts, id, run) == Some(0)
 }
 
 /// Why a message is too old to be acted on.
@@ -141,6 +203,31 @@ struct One<'a> {
 }
 
 impl One<'_> {
+    /// True when an attempt was made in this claim, and was not stopped with everything else, or for its time.
+    fn is_over(&self) -> bool {
+        let facts = self.runs.case.facts;
+        let last = facts.backoff.0.get(&self.runs.id(self.cause)).filter(|last| last.number > self.run.forgiven);
+        let is_over = last.is_some_and(|last| match &last.end {
+            End::Ended { asked: true, at, .. } => {
+                self.runs.rule.timeout.is_some_and(|timeout| at.since(last.started) >= timeout)
+            }
+            End::Ended { asked: false, .. } | End::Open => true,
+        });
+        is_over && !facts.is_off(Mutant::TriesInPlace)
+    }
+
+    /// What the end of its attempt means; what else is left of it is waited for.
+    fn judge(self, draft: &mut Draft) {
+        let (runs, id) = (self.runs, self.runs.id(self.cause));
+        let left = left::decide(runs, (self.cause, self.run), |_| false, self.ending.as_ref(), draft);
+        if left > 0 {
+            return draft.push(runs.case.facts, wait(id, Reason::Steps { done: 0, of: left }));
+        }
+        let own = Attempts { ending: self.ending, ..plain(runs, self.cause, self.run) };
+        let decision = decide_one(runs, &own, |_| None, draft);
+        push(runs, decision, draft);
+    }
+
     /// What its rule says is done, or goes on being done.
     fn carry_on(&self, sorting: &Sorting, message: &Arc<Message>, draft: &mut Draft) {
         let named = match self.classified(sorting, message, draft) {
@@ -165,7 +252,10 @@ impl One<'_> {
             Then::Work { work, with } => match Scope::of(message.scope()).fill(with).map(Option::unwrap_or_default) {
                 Err(why) => self.end(Outcome::Failed, why, None, draft),
                 Ok(with) => {
-                    let (rule, run) = as_run(self.runs.rule, self.run, work, with);
+                    let (mut rule, run) = as_run(self.runs.rule, self.run, work, with);
+                    if self.runs.case.facts.is_off(Mutant::TriesInPlace) {
+                        rule.retry = self.runs.rule.retry;
+                    }
                     decide_work(&self.runs.with_rule(&rule), self.cause, &run, self.ending.clone(), draft);
                 }
             },
@@ -176,12 +266,7 @@ impl One<'_> {
     fn end(&self, outcome: Outcome, why: Arc<str>, output: Option<&Arc<str>>, draft: &mut Draft) {
         let (runs, id) = (self.runs, self.runs.id(self.cause));
         let facts = runs.case.facts;
-        let is_there = |id: &InstanceId| facts.observed.sightings.get(id).is_some_and(|s| s.sight != Sight::Absent);
         let left = left::decide(runs, (self.cause, self.run), |_| false, self.ending.as_ref(), draft);
-        if is_there(&id) {
-            // That is decided already.
-            return;
-        }
         if left > 0 {
             return draft.push(facts, wait(id, Reason::Steps { done: 0, of: left }));
         }
@@ -277,39 +362,67 @@ enum Classified {
 }
 
 /// Makes of the end of a run the end of its message, or its return into the queue.
-fn settle(runs: &Runs<'_>, run: &Run, message: &Arc<Message>, decision: &mut Decision) {
-    let (facts, retry) = (runs.case.facts, &runs.rule.retry);
+fn settle(
+    runs: &Runs<'_>,
+    (cause, run): (&Cause, &Run),
+    (message, is_begun): (&Arc<Message>, bool),
+    decision: &mut Decision,
+) {
+    let facts = runs.case.facts;
     let Some(Action::Finish(finish)) = &mut decision.action else { return };
-    let tries = message.tries.saturating_add(1);
-    let fate = match finish.outcome {
-        Outcome::Ok => MessageFate::Ok,
-        Outcome::Cancelled if run.cancel.is_some() => MessageFate::Cancelled,
-        // Its mailbox was made anew meanwhile: nobody wanted the end of this message.
-        Outcome::Cancelled => MessageFate::Dead,
-        Outcome::Denied | Outcome::Skipped => MessageFate::Dead,
-        Outcome::Failed | Outcome::Timeout | Outcome::Killed | Outcome::Lost | Outcome::Unknown => {
-            let is_poison = finish.exit == Some(Exit::Code(POISON));
-            let is_spent = tries > retry.times && !facts.is_off(Mutant::ReturnsForEver);
-            if !is_poison && !is_spent && !facts.is_off(Mutant::DeadTooSoon) {
-                let due = due_again(runs, retry, message, tries);
-                let back = Return {
-                    message: message.clone(),
-                    due,
-                    tries,
-                    attempts: finish.attempts,
-                    why: finish.why.clone(),
-                    exit: finish.exit.clone(),
-                    started: finish.started,
-                };
-                let why = finish.why.clone();
-                decision.because = Reason::Returned { until: due, why, failed: tries, of: retry.times + 1 };
-                decision.action = Some(Action::Return(Box::new(back)));
-                return;
-            }
-            MessageFate::Dead
-        }
+    let is_failure = match finish.outcome {
+        Outcome::Ok => facts.is_off(Mutant::DoneAgain),
+        Outcome::Cancelled | Outcome::Denied | Outcome::Skipped => false,
+        Outcome::Failed | Outcome::Timeout | Outcome::Killed | Outcome::Lost | Outcome::Unknown => true,
     };
-    finish.message = Some(MessageEnd { message: message.clone(), fate, tries });
+    // What was never begun, as it was too old or no rule wanted it, has had no attempt; what could not be begun has.
+    let counts = (is_begun || is_failure) && !facts.is_off(Mutant::Miscounts);
+    let tries = message.tries.saturating_add(u32::from(counts));
+    if is_failure && is_tried_again(runs, (cause, run), tries) {
+        let due = due_again(runs, &runs.rule.retry, message, tries);
+        let back = Return {
+            message: message.clone(),
+            due,
+            tries,
+            attempts: finish.attempts,
+            why: finish.why.clone(),
+            exit: finish.exit.clone(),
+            started: finish.started,
+        };
+        let (why, of) = (finish.why.clone(), runs.rule.retry.times.saturating_add(1));
+        decision.because = Reason::Returned { until: due, why, failed: tries, of };
+        decision.action = Some(Action::Return(Box::new(back)));
+        return;
+    }
+    let fate = match (finish.outcome, &run.cancel) {
+        (Outcome::Ok, _) => MessageFate::Ok,
+        (Outcome::Cancelled, Some(_)) => MessageFate::Cancelled,
+        (_, Some(by)) if is_failure => {
+            // It failed by itself before it could be stopped.
+            (finish.outcome, finish.why) = (Outcome::Cancelled, format!("cancelled by {by}; {}", finish.why).into());
+            decision.because = Reason::Over { outcome: finish.outcome, why: finish.why.clone() };
+            MessageFate::Cancelled
+        }
+        // Its mailbox was made anew meanwhile, it was too old, no rule wanted it, or it failed too often.
+        (_, _) => MessageFate::Dead,
+    };
+    if fate == MessageFate::Dead && facts.is_off(Mutant::DeadUnsaid) {
+        finish.why = "".into();
+    }
+    if !facts.is_off(Mutant::EndsAlone) {
+        finish.message = Some(MessageEnd { message: message.clone(), fate, tries });
+    }
+}
+
+/// Whether a message that failed goes back into its queue.
+fn is_tried_again(runs: &Runs<'_>, (cause, run): (&Cause, &Run), tries: u32) -> bool {
+    let facts = runs.case.facts;
+    let is_poison = code(facts, &runs.id(cause), run) == Some(POISON);
+    let is_spent = tries > runs.rule.retry.times;
+    (!is_poison || facts.is_off(Mutant::PoisonAgain))
+        && (!is_spent || facts.is_off(Mutant::ReturnsForEver))
+        && (run.cancel.is_none() || facts.is_off(Mutant::CancelledAgain))
+        && !facts.is_off(Mutant::DeadTooSoon)
 }
 
 fn due_again(runs: &Runs<'_>, retry: &Retry, message: &Message, tries: u32) -> Timestamp {
@@ -321,10 +434,15 @@ fn due_again(runs: &Runs<'_>, retry: &Retry, message: &Message, tries: u32) -> T
 }
 
 /// The end of a message whose mailbox is gone.
-pub(in crate::engine) fn orphaned(run: &Run) -> Option<MessageEnd> {
+pub(in crate::engine) fn orphaned(run: &Run, outcome: Outcome) -> Option<MessageEnd> {
     match &run.origin {
         Origin::Message(message) => {
-            Some(MessageEnd { message: message.clone(), fate: MessageFate::Dead, tries: message.tries })
+            let is_done = outcome == Outcome::Ok;
+            let (fate, tries) = match is_done {
+                true => (MessageFate::Ok, message.tries.saturating_add(1)),
+                false => (MessageFate::Dead, message.tries),
+            };
+            Some(MessageEnd { message: message.clone(), fate, tries })
         }
         Origin::Tick(_) | Origin::Generation(_) | Origin::Person(_) => None,
     }

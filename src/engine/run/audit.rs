@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::ledger::{Book, Cursor, Origin, Outcome, Run, TickState, Times};
+pub(in crate::engine) use super::met::is_met;
 use super::order;
 use super::rule::{Arises, Flow, Overlap, Part, Risk, RunRule, Work};
 use super::ticks::quiet_until;
 use crate::engine::backoff::{Attempt, End, Exit};
 use crate::engine::converge::{Facts, REFUSED_RETRY};
 use crate::engine::desired::{Coverage, Object, Spec};
-use crate::engine::expand::Until;
 use crate::engine::mutant::Mutant;
 use crate::engine::name::{Cause, InstanceId, ObjectRef};
-use crate::engine::observed::{Sight, Sighting};
+use crate::engine::observed::Sight;
 use crate::engine::plan::{Action, Decision, Fire, Note, Plan, Reason, Spawn, Tick};
+use crate::engine::queue;
 use crate::engine::time::Timestamp;
 
 /// The rule that the plan as a whole breaks, with the object it is about.
@@ -65,27 +66,6 @@ fn times<'a>(facts: &Facts<'a>, object: &ObjectRef) -> Option<&'a Times> {
     }
 }
 
-/// True when work that ends is as far as whoever needs it asks.
-pub(in crate::engine) fn is_met(facts: &Facts<'_>, object: &Object, rule: &RunRule, until: Until) -> bool {
-    let Some(book) = facts.observed.ledger.books.get(&object.id) else { return false };
-    let counts = |cause: &Cause| match &rule.arises {
-        Arises::Once { .. } => cause.to_string() == object.work_generation.to_string(),
-        Arises::Times(_) | Arises::Asked | Arises::Messages(_) => true,
-    };
-    let is_open = book.runs.keys().any(counts);
-    let finals = book.last.iter().filter(|(cause, last)| counts(cause) && last.uid == object.uid);
-    let is_done = finals.max_by_key(|(_, last)| last.ended).is_some_and(|(_, last)| last.outcome == Outcome::Ok);
-    let is_up = |(id, sighting): (&InstanceId, &Sighting)| {
-        let root = id.cause.parent().unwrap_or_else(|| id.cause.clone());
-        id.object == object.id && counts(&root) && matches!(sighting.sight, Sight::Seen(_))
-    };
-    match until {
-        Until::Done => !is_open && is_done,
-        Until::Usable | Until::Started | Until::Ready if is_open => facts.observed.sightings.iter().any(is_up),
-        Until::Usable | Until::Started | Until::Ready => is_done,
-    }
-}
-
 /// The rule that one decision about an object with runs breaks.
 pub(in crate::engine) fn broken(
     decision: &Decision,
@@ -97,6 +77,9 @@ pub(in crate::engine) fn broken(
     let empty = Book::default();
     let book = facts.observed.ledger.books.get(&object.id).unwrap_or(&empty);
     let audit = Audit { decision, object, rule, facts, book };
+    if let Some(broken) = queue::audit::broken(decision, object, rule, facts, plan) {
+        return Some(broken);
+    }
     match &decision.action {
         Some(Action::Spawn(spawn)) => audit.spawn(spawn),
         Some(Action::Fire(fire)) => audit.fire(fire).or_else(|| audit.write()),
@@ -236,7 +219,8 @@ impl Audit<'_> {
         let attempts = self.facts.backoff.0.range(first.clone()..).take_while(|(id, _)| id.object == self.object.id);
         let mut attempts = attempts.filter(|(id, _)| belongs(id));
         let mut seen = self.facts.observed.sightings.range(first..).take_while(|(id, _)| id.object == self.object.id);
-        !run.steps.is_empty()
+        // A message is begun by what was done for it since it was claimed; its records go when it goes back.
+        (!matches!(run.origin, Origin::Message(_)) && !run.steps.is_empty())
             || attempts.any(|(id, last)| last.number > forgiven(run, &id.cause))
             || seen.any(|(id, sighting)| belongs(&id) && sighting.sight != Sight::Absent)
     }

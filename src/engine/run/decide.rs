@@ -329,22 +329,29 @@ pub(in crate::engine) fn orphans(facts: &Facts<'_>, draft: &mut Draft) {
         if facts.desired.objects.contains_key(object) || facts.desired.coverage != Coverage::Whole {
             continue;
         }
+        // An end that could not be written down is not written again at once.
+        if facts.observed.ledger.trouble.is_some() || refused(facts, book.refused.as_ref(), draft).is_some() {
+            continue;
+        }
         for (cause, run) in book.runs.iter().filter(|(cause, _)| !book.writing.contains(*cause)) {
             let id = InstanceId { object: object.clone(), cause: cause.clone() };
             if left::is_gone(facts, &id) && !is_left(facts, &id) {
-                let why: Arc<str> = "its object was deleted".into();
                 let last = facts.backoff.0.get(&id);
+                let (outcome, why) = match queue::decide::done(facts, &id, run) {
+                    true => (Outcome::Ok, "exited with 0".into()),
+                    false => (Outcome::Cancelled, Arc::<str>::from("its object was deleted")),
+                };
                 let finish = Finish {
                     step_of: None,
-                    outcome: Outcome::Cancelled,
+                    outcome,
                     why: why.clone(),
-                    attempts: last.map_or(0, |last| last.number),
+                    attempts: last.map_or(run.forgiven, |last| last.number.max(run.forgiven)),
                     exit: None,
                     started: last.map(|last| last.started_wall),
                     output: None,
-                    message: queue::decide::orphaned(run),
+                    message: queue::decide::orphaned(run, outcome),
                 };
-                let because = Reason::Over { outcome: Outcome::Cancelled, why };
+                let because = Reason::Over { outcome, why };
                 draft.push(facts, Decision { id, action: Some(Action::Finish(Box::new(finish))), because });
             }
         }

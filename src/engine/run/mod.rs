@@ -17,6 +17,7 @@ pub mod flow;
 pub mod launch;
 pub mod ledger;
 pub(in crate::engine) mod left;
+pub mod met;
 pub mod names;
 pub mod need;
 pub mod order;

@@ -60,7 +60,8 @@ pub(super) fn behind(runs: &Runs<'_>, cause: &Cause) -> Option<Reason> {
     runs.order.get(ahead).map(|cause| Reason::Behind { cause: (*cause).clone() })
 }
 
-/// True when an attempt of a run, or of one of its steps, is there or was there since a person reopened it.
+/// True when an attempt of a run, or of one of its steps, is there or was there since a person reopened it; of a message,
+/// since it was claimed.
 pub(in crate::engine) fn is_begun(case: &Case<'_>, cause: &Cause, run: &Run) -> bool {
     let facts = case.facts;
     let counted = |id: &InstanceId, number: u32| number > forgiven(run, cause, &id.cause);
@@ -71,7 +72,9 @@ pub(in crate::engine) fn is_begun(case: &Case<'_>, cause: &Cause, run: &Run) -> 
     let is_seen = |sighting: &Sighting| sighting.sight != Sight::Absent;
     let mut records = facts.backoff.0.range(steps.clone()..).take_while(|(id, _)| is_step(id));
     let mut seen = facts.observed.sightings.range(steps..).take_while(|(id, _)| is_step(id));
-    !run.steps.is_empty()
+    // Steps that an earlier claim of a message has left stand, and are no beginning of this one.
+    let has_steps = !run.steps.is_empty() && !matches!(run.origin, super::ledger::Origin::Message(_));
+    has_steps
         || facts.backoff.0.get(&own).is_some_and(|last| counted(&own, last.number))
         || facts.observed.sightings.get(&own).is_some_and(is_seen)
         || records.any(|(id, last)| counted(id, last.number))
