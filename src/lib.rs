@@ -21,3 +21,4 @@ pub mod record;
 pub mod rpc;
 pub mod shim;
 pub mod store;
+pub mod watch;

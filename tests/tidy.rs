@@ -79,6 +79,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("import", &["engine", "kind", "load"]),
     ("job", &["engine", "kind", "load", "home", "desired", "observe"]),
     ("store", &["engine"]),
+    ("watch", &["engine", "observe"]),
     ("mailbox", &["engine", "store"]),
     ("call", &[]),
     // What verbs read and write without printing stands in `cli`; this is another way to the same.
@@ -107,6 +108,7 @@ const ANY: &[&str] = &[
     "rpc",
     "shim",
     "store",
+    "watch",
 ];
 /// Folders in which `unsafe` may stand.
 const UNSAFE_ALLOWED: &[&str] = &["shim", "observe", "execute"];

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, caution, events, exit, mailbox, source, timetable};
+use super::{Failure, Format, Global, Outcome, caution, events, exit, mailbox, source, timetable, trigger};
 use crate::engine::observed::Member;
 use crate::engine::plan::{Decision, Lacking, Reason};
 use crate::engine::{InstanceId, ObjectRef, State};
@@ -123,6 +123,7 @@ pub fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: 
         }
     }
     mailbox::describe(&mut text, facts, object);
+    trigger::describe(&mut text, home, facts, object);
     timetable::describe(&mut text, facts, object);
     for decision in facts.instances(object) {
         instance(&mut text, home, facts, decision);

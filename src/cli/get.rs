@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use serde_json::{Value, json};
 
 use super::facts::{self, Facts, age};
-use super::{Failure, Format, Global, Outcome, exit, mailbox, source, timetable};
+use super::{Failure, Format, Global, Outcome, exit, mailbox, source, timetable, trigger};
 use crate::engine::{InstanceId, ObjectRef, State};
 
 /// How often `-w` looks.
@@ -80,7 +80,8 @@ fn show(global: &Global, facts: &Facts, objects: &[ObjectRef], is_named: bool) -
     Ok(match global.output {
         Format::Table => {
             let alike = if is_named {
-                mailbox::table(facts, objects).or_else(|| timetable::table(facts, objects))
+                let alike = mailbox::table(facts, objects).or_else(|| trigger::table(facts, objects));
+                alike.or_else(|| timetable::table(facts, objects))
             } else {
                 None
             };

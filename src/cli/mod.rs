@@ -49,6 +49,7 @@ pub mod source;
 pub mod tail;
 pub mod timetable;
 pub mod top;
+pub mod trigger;
 pub mod usage;
 pub mod validate;
 pub mod wait;

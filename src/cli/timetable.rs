@@ -141,7 +141,9 @@ pub fn upcoming(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// The last run in two words: `ok 7h ago`.
-fn last_words(row: Option<&RunRow>) -> String {
+/// How the last run ended, and when.
+#[must_use]
+pub fn last_words(row: Option<&RunRow>) -> String {
     let end = row.and_then(|row| row.end.as_ref());
     end.map_or_else(|| "-".to_owned(), |end| format!("{} {} ago", end.outcome, age(end.ended)))
 }
@@ -232,7 +234,9 @@ pub fn table(facts: &Facts, objects: &[ObjectRef]) -> Option<String> {
     Some(trimmed(&table))
 }
 
-fn state_words(facts: &Facts, object: &ObjectRef, state: State) -> String {
+/// The state, and why it is so where that is not plain.
+#[must_use]
+pub fn state_words(facts: &Facts, object: &ObjectRef, state: State) -> String {
     let is_calm = matches!(state, State::Scheduled | State::Ready | State::Done | State::Running);
     let words = match failing(facts, object) {
         Some(failing) => format!("{state}: {failing}; setpoint logs {object}"),

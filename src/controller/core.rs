@@ -20,6 +20,7 @@ use super::journal::Journal;
 use super::resolve::Resolver;
 use super::schedules::Schedules;
 use super::starts::Starts;
+use super::triggers::Triggers;
 use super::twins::Twins;
 use super::watch::Watch;
 use crate::desired::generation::Stored;
@@ -71,6 +72,7 @@ pub struct Core {
     pub(super) resolver: Resolver,
     pub(super) questions: Questions,
     pub(super) twins: Twins,
+    pub(super) triggers: Triggers,
     pub(super) item_rules: super::items::Rules,
     pub(super) books: Books,
     pub(super) schedules: Schedules,
@@ -144,6 +146,7 @@ impl Core {
             starts: Starts::default(),
             resolver: Resolver::default(),
             twins: Twins::default(),
+            triggers: Triggers::default(),
             item_rules: BTreeMap::new(),
             ending: BTreeMap::new(),
             doubts: BTreeMap::new(),
@@ -163,6 +166,7 @@ impl Core {
         core.keep_benefit();
         core.questions.choose(&core.desired);
         core.item_rules_changed();
+        core.triggers_changed();
         core.rules_changed();
         Ok(core)
     }
@@ -185,6 +189,7 @@ impl Core {
                 self.starts.forget_queued(&mut self.observed);
                 self.questions.choose(&self.desired);
                 self.item_rules_changed();
+                self.triggers_changed();
                 self.rules_changed();
                 self.follow_runs();
                 crate::execute::limits::trim_memory();
@@ -203,6 +208,8 @@ impl Core {
             self.note_gone(&now);
             self.look_for_twins(&now);
             self.look_after_books(&now);
+            self.follow_triggers(&now);
+            self.note_works(&now);
             let plan = self.decide(&now);
             let is_more = self.act(&plan, &now);
             self.start_queued(&now);

@@ -47,6 +47,8 @@ pub enum Note {
     Problem(String),
     /// All that is wrong with live folders now, in place of what was.
     Folders(Faults),
+    /// Files that Triggers watch have changed.
+    Changes(crate::watch::News),
     /// The items of an object are others.
     Items(super::items::News),
 }

@@ -29,6 +29,7 @@ pub const WORDS: &[(&str, &str)] = &[
     ("clock-step", "due times were passed over because the clock was set"),
     ("completed", "it has ended and is not to be started again"),
     ("crashed", "it has ended and should not have; of many in a row the 1st, 10th, 100th, …"),
+    ("cut", "a chain of Triggers that set each other off is cut"),
     ("deferred", "a due time waits for the end of quiet hours; the first of many in a row"),
     ("drifted", "an adopted process is not what its manifest says"),
     ("failed", "a run has failed; the first of many in a row"),
@@ -36,8 +37,10 @@ pub const WORDS: &[(&str, &str)] = &[
     ("gave-up", "it has crashed too often and is left down"),
     ("halted", "a replacement stops because the new version crashed"),
     ("held", "a run waits for a person; the first of many in a row"),
+    ("limited", "a Trigger is set off more often than its limit allows"),
     ("lingering", "its shim was killed and processes of it live on"),
     ("missed", "due times passed while nobody could start them; the first of many in a row"),
+    ("own-product", "a Trigger changes what it watches; that counts no more"),
     ("ready", "it is up"),
     ("recovered", "it is well again: a run went well, or it stays up"),
     ("refused", "it could not be started; it is tried again"),
@@ -52,6 +55,7 @@ pub const WORDS: &[(&str, &str)] = &[
     ("unknown", "it cannot be seen, so nothing is done"),
     ("unready", "it was ready and is not"),
     ("waiting", "its start waits for what it needs"),
+    ("watch-trouble", "files of a Trigger cannot be watched"),
 ];
 
 /// One that stays up for so long after its last crash is well again.
@@ -253,6 +257,8 @@ impl Core {
             return;
         }
         let events = std::mem::take(&mut self.journal.waiting);
+        // What a Trigger says of itself meanwhile comes with the next ones: it sets nothing off.
+        events.iter().for_each(|event| self.happened(event));
         let count = events.len() as u64;
         let kept =
             order::settings(&self.desired).map_or(crate::store::EVENTS_MAX, |settings| settings.retention.events);

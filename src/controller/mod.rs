@@ -25,6 +25,7 @@ pub mod run;
 pub mod runs;
 pub mod schedules;
 pub mod starts;
+pub mod triggers;
 pub mod twins;
 pub mod upkeep;
 pub mod wake;

@@ -30,6 +30,8 @@ pub enum Ask {
     Health,
     /// What are instances made for?
     Items,
+    /// What do Triggers watch?
+    Triggers,
     /// Begin, end or retry a run.
     Run {
         /// What is wished.

@@ -30,6 +30,7 @@ use crate::home::{Home, HomeError};
 use crate::observe::{clock, readable};
 use crate::probe::Card;
 use crate::rpc::{Server, server};
+use crate::watch::{self, Order};
 
 /// Answers of starts that need no decision are gathered for this long.
 const GATHER: Duration = Duration::from_millis(20);
@@ -147,6 +148,7 @@ struct Life {
     home: Home,
     folders: folders::Worker,
     items: items::Worker,
+    watch: Watcher,
     status: Status,
     wake: Wake,
     state_due: Option<BootTime>,
@@ -165,6 +167,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
     let items = items::Worker::new(noting.clone());
+    let watch = Watcher { notes: noting.clone(), worker: None, is_off: options.is_once };
     let folders = folders::Worker::start(home.clone(), std::mem::take(&mut options.folders), noting)?;
     let status = first_status(named);
     let wake = Wake::new()?;
@@ -173,12 +176,14 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let alarm = Alarm::new()?;
     let rings = readable::register(alarm.fd()?)?;
     let (home, stop_answers) = (home.clone(), Vec::new());
-    let mut life = Life { core, home, folders, items, status, wake, state_due: None, stop_answers, is_ending: false };
+    let mut life =
+        Life { core, home, folders, items, watch, status, wake, state_due: None, stop_answers, is_ending: false };
     tracing::info!(pid = life.status.pid, home = %life.home.root().display(), "controller started");
     life.beat();
     life.follow();
     life.await_items(&mut notes).await;
     let mut wake_at = life.core.settle();
+    life.watch();
     if let Some(mut ready) = options.ready.take() {
         // Whoever waited for this may have gone; that is no reason not to work.
         _ = ready.write_all(b"ready\n");
@@ -196,6 +201,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         ears.alarm.set(life.core.wake_wall())?;
         if ears.hear(&mut life).await {
             wake_at = life.core.settle();
+            life.watch();
         } else {
             life.core.start_more();
             wake_at = wake_at.min(clock::boot().after(GATHER));
@@ -210,6 +216,33 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         served.farewell().await;
     }
     Ok(left)
+}
+
+/// The thread that watches files; a home without Triggers that do has none.
+struct Watcher {
+    notes: mpsc::UnboundedSender<Note>,
+    worker: Option<watch::Worker>,
+    is_off: bool,
+}
+
+impl Watcher {
+    fn order(&mut self, home: &Home, order: Order, core: &mut Core) {
+        if self.is_off {
+            return;
+        }
+        if self.worker.is_none() {
+            let notes = self.notes.clone();
+            // A loop that has ended wants no notes.
+            let tell = move |news| _ = notes.send(Note::Changes(news));
+            match watch::Worker::start(home.root().to_owned(), tell) {
+                Ok(worker) => self.worker = Some(worker),
+                Err(error) => return core.note_problem(format!("files cannot be watched: {error}")),
+            }
+        }
+        if let Some(worker) = &self.worker {
+            worker.order(order);
+        }
+    }
 }
 
 /// Everything that a controller waits for.
@@ -304,6 +337,16 @@ impl Life {
         }
     }
 
+    /// Tells the thread that watches files what it has to know.
+    fn watch(&mut self) {
+        if let Some(wanted) = self.core.take_watched() {
+            self.watch.order(&self.home, Order::Follow(wanted), &mut self.core);
+        }
+        for work in self.core.take_works() {
+            self.watch.order(&self.home, Order::Work(work), &mut self.core);
+        }
+    }
+
     fn follow(&mut self) {
         self.items.follow(self.core.item_rules().clone());
     }
@@ -373,6 +416,7 @@ impl Life {
             }
             Ask::Health => _ = answer.send(Ok(self.core.health())),
             Ask::Items => _ = answer.send(Ok(self.core.items_json())),
+            Ask::Triggers => _ = answer.send(Ok(self.core.triggers_json())),
             Ask::Run { wish, by } => self.core.wish(wish, &by, answer),
             Ask::Post { wish, by } => self.core.post(wish, &by, answer),
             Ask::Reload => {
@@ -394,6 +438,7 @@ impl Life {
     fn note(&mut self, note: Note) {
         match note {
             Note::Desired => self.refresh(),
+            Note::Changes(news) => self.core.take_changes(news),
             Note::Items(news) => self.core.take_items(news),
             Note::Problem(text) => self.core.note_problem(text),
             Note::Folders(faults) => self.core.take_faults(faults),

@@ -18,12 +18,15 @@ pub mod needs;
 pub mod params;
 pub mod process;
 pub mod quiethours;
+pub mod react;
 pub mod runs;
 pub mod schema;
 pub mod service;
 pub mod settings;
 pub mod source;
+pub mod trigger;
 pub mod units;
+pub mod when;
 pub mod work;
 pub mod workflow;
 
@@ -47,6 +50,7 @@ pub const KINDS: &[KindDef] = &[
     quiethours::DEF,
     service::DEF,
     settings::DEF,
+    trigger::DEF,
     workflow::DEF,
 ];
 
@@ -57,7 +61,7 @@ pub const API_VERSION: &str = "setpoint/v1";
 pub const METADATA_IGNORED: &[&str] = &["generation", "layer", "set", "source", "uid"];
 
 /// Kinds that are planned and not there yet, so that their names are not taken for typing errors.
-pub const KINDS_LATER: &[&str] = &["Agent", "Channel", "Trigger"];
+pub const KINDS_LATER: &[&str] = &["Agent", "Channel"];
 
 /// What the rest of the program must know about a kind.
 pub struct KindDef {

@@ -8,23 +8,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use schemars::{JsonSchema, Schema, json_schema};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::command::{Run, check_argv};
+use super::command::Run;
 use super::params::{self, Written};
 use super::process::{Process, canonical, joined, only, read, without, without_defaults};
 use super::units::Duration;
+use super::when::When;
 use super::work::{Retry, Work, check_timeout};
 use super::{Effect, FieldError, KindDef, Parsed, Runs, shown};
 use crate::engine::name::is_name;
-use crate::engine::plan::Command;
 use crate::engine::run::names::{self, What};
 use crate::engine::run::scope::references;
-use crate::engine::run::{
-    self, Arises, Condition, Flow, FlowStep, History, Overlap, Params, Risk, RunRule, expression,
-};
+use crate::engine::run::{self, Arises, Flow, FlowStep, History, Overlap, Params, Risk, RunRule, expression};
 
 /// The line in [`super::KINDS`].
 pub const DEF: KindDef = KindDef {
@@ -110,38 +108,6 @@ struct Step {
     /// A person has to agree first.
     #[serde(default)]
     ask_first: bool,
-}
-
-/// Whether a step is done.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(inline, transform = when_schema)]
-enum When {
-    Expression(String),
-    Command(WhenCommand),
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WhenCommand {
-    command: Vec<String>,
-}
-
-fn when_schema(schema: &mut Schema) {
-    *schema = json_schema!({
-        "type": ["string", "object"],
-        "minLength": 1,
-        "properties": {
-            "command": {
-                "type": "array", "items": { "type": "string" }, "minItems": 1, "examples": [["test", "-e", "go"]],
-                "description": "A command; the step is done when it exits with 0.",
-            },
-        },
-        "required": ["command"],
-        "additionalProperties": false,
-        "examples": ["params.app != 'none'", { "command": ["test", "-e", "go"] }],
-        "x-rule": "it takes an expression, or { command: [..] }",
-    });
 }
 
 fn schema() -> Schema {
@@ -408,26 +374,18 @@ impl Step {
             let help = "use a Capability, or write its steps here";
             errors.push(FieldError::new(&at("use"), "is a Workflow, which cannot be a step of another", help));
         }
-        match &self.when {
-            Some(When::Expression(_)) | None => {}
-            Some(When::Command(command)) => {
-                check_argv(&["steps", &index, "when", "command"], &command.command, errors);
-            }
+        // An expression is checked with what the step may name.
+        if let Some(when @ When::Command(_)) = &self.when {
+            when.check(&at("when"), "", errors);
         }
     }
 
     fn rule(&self, process: &Process) -> Option<FlowStep> {
-        let when = self.when.as_ref().map(|when| match when {
-            When::Expression(text) => Condition::Expression(Arc::from(text.as_str())),
-            When::Command(command) => {
-                Condition::Command(Arc::new(process.launch(Command::Argv(command.command.clone()))))
-            }
-        });
         Some(FlowStep {
             id: Arc::from(self.id.as_str()),
             work: self.work().rule(process)?,
             needs: self.needs.iter().map(|need| Arc::from(need.as_str())).collect(),
-            when,
+            when: self.when.as_ref().map(|when| when.rule(process)),
             retry: self.retry.rule(),
             timeout: self.timeout.map(|timeout| timeout.0),
             asks_first: self.ask_first,

@@ -125,6 +125,14 @@ const OF_KINDS: &[(&[&str], &str, Advice)] = &[
     (&["CronJob"], "jobtemplate", Say(JOB_TEMPLATE)),
     (&["CronJob"], "maxconcurrency", Use("atOnce")),
     (&["CronJob"], "persistent", Use("missed")),
+    (&["Trigger"], "on", Use("event")),
+    (&["Trigger"], "events", Use("event")),
+    (&["Trigger"], "paths", Use("watch")),
+    (&["Trigger"], "debounce", Use("settle")),
+    (&["Trigger"], "debouncems", Use("settle")),
+    (&["Trigger"], "actions", Use("then")),
+    (&["Trigger"], "condition", Use("when")),
+    (&["Trigger"], "disabled", Say(ENABLED)),
     (&["CronJob"], "oncalendar", Use("schedule")),
     (&["CronJob"], "randomizeddelaysec", Use("jitter")),
     (
@@ -151,7 +159,7 @@ const OF_KINDS: &[(&[&str], &str, Advice)] = &[
 ];
 
 /// Kinds whose work ends.
-const WORKS: &[&str] = &["Capability", "CronJob", "Job", "Workflow"];
+const WORKS: &[&str] = &["Capability", "CronJob", "Job", "Trigger", "Workflow"];
 
 /// Fields one level down: the field, its foreign neighbour, its name here.
 const INNER: &[(&str, &str, &str)] = &[

@@ -35,6 +35,13 @@ pub const METHODS: &[Method] = &[
         answer: Answer::Loop(items),
     },
     Method {
+        name: "controller.triggers",
+        effect: Effect::Read,
+        doc: "What Triggers watch: files, folders, the last changes, what they take for their own work",
+        params: none,
+        answer: Answer::Loop(triggers),
+    },
+    Method {
         name: "controller.reload",
         effect: Effect::Write,
         doc: "Read the desired state and all folders again",
@@ -70,6 +77,10 @@ fn health(_: &Value, _: &Caller) -> Result<Ask, Error> {
 
 fn items(_: &Value, _: &Caller) -> Result<Ask, Error> {
     Ok(Ask::Items)
+}
+
+fn triggers(_: &Value, _: &Caller) -> Result<Ask, Error> {
+    Ok(Ask::Triggers)
 }
 
 fn reload(_: &Value, _: &Caller) -> Result<Ask, Error> {

@@ -327,7 +327,7 @@ fn one_broken_document_hides_no_other() {
             9 | kind: Servic
               |       ^^^^^^ did you mean `Service`?
               |
-              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Workflow
+              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Trigger, Workflow
 
             4 errors in 1 of 1 file.
         "#]],
@@ -373,7 +373,7 @@ fn kinds() {
             1 | kind: service
               |       ^^^^^^^ did you mean `Service`?
               |
-              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Workflow
+              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Trigger, Workflow
 
             1 error in 1 of 1 file.
         "#]],
@@ -387,7 +387,7 @@ fn kinds() {
             1 | kind: Servcie
               |       ^^^^^^^ did you mean `Service`?
               |
-              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Workflow
+              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Trigger, Workflow
 
             1 error in 1 of 1 file.
         "#]],
@@ -437,7 +437,7 @@ fn kinds() {
             1 | kind: Cronjob
               |       ^^^^^^^ did you mean `CronJob`?
               |
-              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Workflow
+              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Trigger, Workflow
 
             1 error in 1 of 1 file.
         "#]],
@@ -451,7 +451,7 @@ fn kinds() {
             1 | kind: Banana
               |       ^^^^^^
               |
-              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Workflow
+              = help: there are: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Trigger, Workflow
 
             1 error in 1 of 1 file.
         "#]],
@@ -465,7 +465,7 @@ fn kinds() {
             1 | kind: [Service]
               | ^^^^
               |
-              = help: write one of: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Workflow
+              = help: write one of: Capability, CronJob, Job, Mailbox, QuietHours, Service, Settings, Trigger, Workflow
 
             1 error in 1 of 1 file.
         "#]],

@@ -1245,3 +1245,267 @@ fn limits_of_settings() {
         "#]],
     );
 }
+
+#[test]
+fn what_sets_a_trigger_off() {
+    check(
+        "kind: Trigger\nname: a\nrun: date\n",
+        expect![[r#"
+        error: Trigger "a" does not say what sets it off: no `watch` and no `event`
+         --> <stdin>:1:1
+          |
+        1 | kind: Trigger
+          | ^^^^
+          |
+          = help: write `watch: ["src/**/*.rs"]`, or `event: service.gave-up`
+
+        1 error in 1 of 1 file.
+    "#]],
+    );
+    check(
+        "kind: Trigger\nname: a\nwatch: src\nevent: job.failed\nrun: date\n",
+        expect![[r#"
+        error: `event` stands beside `watch`
+         --> <stdin>:4:1
+          |
+        4 | event: job.failed
+          | ^^^^^
+          |
+          = help: write two Triggers, one for each
+
+        1 error in 1 of 1 file.
+    "#]],
+    );
+    check(
+        "kind: Trigger\nname: a\non: service.gave-up\nrun: date\n",
+        expect![[r#"
+        error: Trigger "a" does not say what sets it off: no `watch` and no `event`
+         --> <stdin>:1:1
+          |
+        1 | kind: Trigger
+          | ^^^^
+          |
+          = help: write `watch: ["src/**/*.rs"]`, or `event: service.gave-up`
+
+        error: unknown field `on` in Trigger "a"
+         --> <stdin>:3:1
+          |
+        3 | on: service.gave-up
+          | ^^ write `event`
+          |
+          = help: more: setpoint explain trigger
+
+        2 errors in 1 of 1 file.
+    "#]],
+    );
+    check(
+        "kind: Trigger\nname: a\nwatch: [\"src/a**\", \"~/b\"]\nchanges: [rename]\nsettle: 2h\nextensions: [\"*.rs\"]\nrun: date\n",
+        expect![[r#"
+            error: `watch[0]` is `/src/a**`, which is no pattern: recursive wildcards must form a single path component
+             --> <stdin>:3:9
+              |
+            3 | watch: ["src/a**", "~/b"]
+              |         ^^^^^^^^^
+              |
+              = help: `*` is any part of a name, `**` stands alone between two `/`
+
+            error: `watch[1]` begins with `~`, which only a shell replaces
+             --> <stdin>:3:20
+              |
+            3 | watch: ["src/a**", "~/b"]
+              |                    ^^^^^
+              |
+              = help: write the whole path, as in /home/ada/web
+
+            error: `changes[0]` is the text "rename"
+             --> <stdin>:4:11
+              |
+            4 | changes: [rename]
+              |           ^^^^^^
+              |
+              = help: write one of: create, modify, delete
+
+            error: `settle` is longer than an hour
+             --> <stdin>:5:9
+              |
+            5 | settle: 2h
+              |         ^^
+              |
+              = help: write 1h at most; 0s tells at once
+
+            error: `extensions[0]` is no ending of a name
+             --> <stdin>:6:14
+              |
+            6 | extensions: ["*.rs"]
+              |              ^^^^^^
+              |
+              = help: write endings without pattern, as in [ts, js]
+
+            5 errors in 1 of 1 file.
+        "#]],
+    );
+    check(
+        "kind: Trigger\nname: a\nevent: job.failed\nsettle: 1s\nlimit: { times: 0, within: 40d }\nrun: date\n",
+        expect![[r#"
+            error: `settle` goes with `watch` only
+             --> <stdin>:4:1
+              |
+            4 | settle: 1s
+              | ^^^^^^
+              |
+              = help: remove it: nothing is watched, since `event` says what sets it off
+
+            error: `limit.times` is the number 0, but it counts: 1 to 1000000
+             --> <stdin>:5:17
+              |
+            5 | limit: { times: 0, within: 40d }
+              |                 ^
+              |
+              = help: more: setpoint explain trigger.limit
+
+            error: `limit.within` is out of range
+             --> <stdin>:5:28
+              |
+            5 | limit: { times: 0, within: 40d }
+              |                            ^^^
+              |
+              = help: write 1s to 31d
+
+            3 errors in 1 of 1 file.
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_trigger_does() {
+    check(
+        "kind: Trigger\nname: a\nevent: job.failed\n",
+        expect![[r#"
+        error: Trigger "a" does not say what to do
+         --> <stdin>:1:1
+          |
+        1 | kind: Trigger
+          | ^^^^
+          |
+          = help: write one of run, use, prompt and then, as in `run: cargo test`
+
+        1 error in 1 of 1 file.
+    "#]],
+    );
+    check(
+        "kind: Trigger\nname: a\nevent: job.failed\nrun: date\nwhen: \"event.object ==\"\nthen: [{ run: date }]\n",
+        expect![[r#"
+            error: `when` is no expression: mismatched input '<EOF>'
+             --> <stdin>:5:7
+              |
+            5 | when: "event.object =="
+              |       ^^^^^^^^^^^^^^^^^
+              |
+              = help: write an expression such as `event.object == 'service/web'`
+
+            error: `then` stands beside the work itself
+             --> <stdin>:6:1
+              |
+            6 | then: [{ run: date }]
+              | ^^^^
+              |
+              = help: keep one of them; `then` takes any number of steps
+
+            2 errors in 1 of 1 file.
+        "#]],
+    );
+    check(
+        "kind: Trigger\nname: a\nevent: job.failed\nthen:\n- { notify: tg }\n- { id: b, use: noop, with: { x: { from: changes.first } } }\n\
+         - { id: b, use: noop, with: { x: { from: steps.c.output } } }\n- { use: workflow/x }\n",
+        expect![[r#"
+            error: `then[0].notify` needs a Channel, and this version has none
+             --> <stdin>:5:5
+              |
+            5 | - { notify: tg }
+              |     ^^^^^^
+              |
+              = help: remove it, or use a Capability that tells somebody
+
+            error: `then[1].with.x` refers to `changes.first`, which it is not set off by
+             --> <stdin>:6:31
+              |
+            6 | - { id: b, use: noop, with: { x: { from: changes.first } } }
+              |                               ^
+              |
+              = help: write event.object, event.type or event.text
+
+            error: `then[2].id` is the name of another step, too
+             --> <stdin>:7:9
+              |
+            7 | - { id: b, use: noop, with: { x: { from: steps.c.output } } }
+              |         ^
+              |
+              = help: give each step its own
+
+            error: `then[2].with.x` refers to `steps.c.output`, which is no step before this one
+             --> <stdin>:7:31
+              |
+            7 | - { id: b, use: noop, with: { x: { from: steps.c.output } } }
+              |                               ^
+              |
+              = help: write steps.ID.output, of an earlier step
+
+            error: `then[3].use` is a Workflow, which cannot be a step
+             --> <stdin>:8:10
+              |
+            8 | - { use: workflow/x }
+              |          ^^^^^^^^^^
+              |
+              = help: use a Capability, or use the Workflow alone, without `then`
+
+            5 errors in 1 of 1 file.
+        "#]],
+    );
+    check(
+        "kind: Trigger\nname: a\nwatch: src\nrun: date\nwith: { x: { from: event.object }, y: { from: env.HOME } }\natOnce: 0\n\
+         timeout: 0s\nretry: { times: 101 }\n",
+        expect![[r#"
+            error: `with.x` refers to `event.object`, which it is not set off by
+             --> <stdin>:5:9
+              |
+            5 | with: { x: { from: event.object }, y: { from: env.HOME } }
+              |         ^
+              |
+              = help: write changes.first, changes.create or changes.total
+
+            error: `with.y` refers to `env.HOME`, which is nothing here
+             --> <stdin>:5:36
+              |
+            5 | with: { x: { from: event.object }, y: { from: env.HOME } }
+              |                                    ^
+              |
+              = help: write changes.first, changes.create or changes.total
+
+            error: `atOnce` is the number 0, but it counts runs: 1 to 100
+             --> <stdin>:6:9
+              |
+            6 | atOnce: 0
+              |         ^
+              |
+              = help: more: setpoint explain trigger.atOnce
+
+            error: `timeout` is zero, so that no attempt could ever end well
+             --> <stdin>:7:10
+              |
+            7 | timeout: 0s
+              |          ^^
+              |
+              = help: remove it for no limit
+
+            error: `retry.times` is the number 101, but it counts attempts after the first: 0 to 100
+             --> <stdin>:8:17
+              |
+            8 | retry: { times: 101 }
+              |                 ^^^
+              |
+              = help: more: setpoint explain trigger.retry
+
+            5 errors in 1 of 1 file.
+        "#]],
+    );
+}

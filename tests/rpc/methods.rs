@@ -68,6 +68,7 @@ fn about_the_controller(table: &mut Table) {
     }
     assert!(table.ok("controller.health", json!({}))["instances"].is_object());
     assert!(table.ok("controller.items", json!({})).is_object());
+    assert!(table.ok("controller.triggers", json!({})).is_object());
     assert_eq!(table.ok("controller.reload", json!({}))["ending"], json!(false));
 }
 

@@ -301,6 +301,15 @@ impl Steps<'_> {
         Ok(launch)
     }
 
+    /// The command that is asked whether a step is done; it reads the message that the run is for.
+    fn asking(&self, command: &Launch) -> Launch {
+        let mut launch = Launch { is_durable: true, ..command.clone() };
+        if let Origin::Message(message) = &self.run.origin {
+            carry(&mut launch, &self.runs.case.object.id, message, true);
+        }
+        launch
+    }
+
     /// Whether a step is done at all.
     fn condition(
         &self,
@@ -335,7 +344,7 @@ impl Steps<'_> {
                         over(Outcome::Skipped, format!("its condition {exit}").into())
                     }
                     Some(End::Ended { .. } | End::Open) | None => {
-                        let launch = || Ok(Launch { is_durable: true, ..(**command).clone() });
+                        let launch = || Ok(self.asking(command));
                         let one = self.one(step, asking, &launch, ending);
                         let mut decision = decide_one(self.runs, &one, |draft| self.may_go_on(draft), draft);
                         // A condition that cannot be asked is the failure of its step.
