@@ -237,7 +237,7 @@ impl Core {
 
     fn changed(&mut self, batch: Batch) {
         let object = batch.object;
-        let limit = self.triggers.watched.get(&object).is_some();
+        let limit = self.triggers.watched.contains_key(&object);
         if !limit || self.is_draining {
             // It is gone, or switched off, meanwhile.
             self.triggers.heard.insert(object, batch.number);

@@ -273,7 +273,7 @@ impl Watch {
 
     /// Begins and ends watching. What is there when it begins is no change.
     fn follow(&mut self, wanted: Vec<Wanted>) {
-        let is_same = |one: &One| wanted.iter().any(|new| *new == one.wanted);
+        let is_same = |one: &One| wanted.contains(&one.wanted);
         let mut gone: Vec<One> = Vec::new();
         let numbers: Vec<u64> = self.all.iter().filter(|(_, one)| !is_same(one)).map(|(number, _)| *number).collect();
         for number in numbers {
