@@ -51,6 +51,8 @@ pub enum Note {
     Changes(crate::watch::News),
     /// The items of an object are others.
     Items(super::items::News),
+    /// Of where messages come from.
+    Source(super::sources::News),
 }
 
 /// What is wrong with live folders.

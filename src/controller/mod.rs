@@ -24,6 +24,7 @@ pub mod rows;
 pub mod run;
 pub mod runs;
 pub mod schedules;
+pub mod sources;
 pub mod starts;
 pub mod triggers;
 pub mod twins;

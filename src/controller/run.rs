@@ -23,6 +23,7 @@ use super::items;
 use super::log;
 use super::report::{Status, replace, rfc3339};
 use super::request::{Ask, Request};
+use super::sources;
 use super::wake::{Alarm, Wake};
 use crate::desired::StoreError;
 use crate::engine::BootTime;
@@ -149,6 +150,7 @@ struct Life {
     folders: folders::Worker,
     items: items::Worker,
     watch: Watcher,
+    sources: sources::Worker,
     status: Status,
     wake: Wake,
     state_due: Option<BootTime>,
@@ -168,6 +170,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
     let items = items::Worker::new(noting.clone());
     let watch = Watcher { notes: noting.clone(), worker: None, is_off: options.is_once };
+    let sources = sources::Worker::new(noting.clone());
     let folders = folders::Worker::start(home.clone(), std::mem::take(&mut options.folders), noting)?;
     let status = first_status(named);
     let wake = Wake::new()?;
@@ -176,8 +179,19 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let alarm = Alarm::new()?;
     let rings = readable::register(alarm.fd()?)?;
     let (home, stop_answers) = (home.clone(), Vec::new());
-    let mut life =
-        Life { core, home, folders, items, watch, status, wake, state_due: None, stop_answers, is_ending: false };
+    let mut life = Life {
+        core,
+        home,
+        folders,
+        items,
+        watch,
+        sources,
+        status,
+        wake,
+        state_due: None,
+        stop_answers,
+        is_ending: false,
+    };
     tracing::info!(pid = life.status.pid, home = %life.home.root().display(), "controller started");
     life.beat();
     life.follow();
@@ -349,6 +363,7 @@ impl Life {
 
     fn follow(&mut self) {
         self.items.follow(self.core.item_rules().clone());
+        self.sources.follow(self.core.sources());
     }
 
     /// Gives the first lists a moment, so that what runs for an item is not called unknown at every start.
@@ -423,6 +438,7 @@ impl Life {
                 self.refresh();
                 self.folders.look();
                 self.items.look();
+                self.sources.look();
                 _ = answer.send(Ok(json!({ "generation": self.core.generation(), "ending": self.is_ending })));
             }
             Ask::Stop { all } => {
@@ -440,6 +456,7 @@ impl Life {
             Note::Desired => self.refresh(),
             Note::Changes(news) => self.core.take_changes(news),
             Note::Items(news) => self.core.take_items(news),
+            Note::Source(news) => self.core.hear_source(news),
             Note::Problem(text) => self.core.note_problem(text),
             Note::Folders(faults) => self.core.take_faults(faults),
         }
@@ -458,6 +475,7 @@ impl Life {
                 self.refresh();
                 self.folders.look();
                 self.items.look();
+                self.sources.look();
             }
             None => {}
         }

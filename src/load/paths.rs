@@ -27,7 +27,7 @@ pub(super) fn resolve(subject: &Subject<'_>, spec: &mut Value, findings: &mut Fi
     }
 }
 
-/// Makes the paths at the end of these steps absolute; `*` stands for every key.
+/// Makes the paths at the end of these steps absolute; `*` stands for every key, and every item.
 fn resolve_file(
     subject: &Subject<'_>,
     value: &mut Value,
@@ -48,6 +48,13 @@ fn resolve_file(
             for (index, item) in items.iter_mut().enumerate().filter(|(_, item)| item.is_string()) {
                 path.push(index.to_string());
                 resolve_file(subject, item, &[], path, findings);
+                path.pop();
+            }
+        }
+        (Value::Array(items), ["*", rest @ ..]) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                path.push(index.to_string());
+                resolve_file(subject, item, rest, path, findings);
                 path.pop();
             }
         }
