@@ -143,7 +143,7 @@ fn what_cannot_be_a_message_is_set_aside_with_the_reason() {
     symlink("/etc/hostname", drop.join("link")).expect("a link");
     fs::create_dir(drop.join("folder")).expect("a folder");
     fs::write(drop.join("tmp/locked"), "locked\n").expect("a file");
-    fs::set_permissions(drop.join("tmp/locked"), fs::Permissions::from_mode(0)).expect("its rights");
+    fs::set_permissions(drop.join("tmp/locked"), fs::Permissions::from_mode(0o0)).expect("its rights");
     // Whom nothing is locked to reads it.
     let is_locked = File::open(drop.join("tmp/locked")).is_err();
     fs::rename(drop.join("tmp/locked"), drop.join("locked")).expect("it is renamed");
