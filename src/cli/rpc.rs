@@ -1,7 +1,8 @@
 //! `setpoint rpc`: call a method of the controller, as any program may over its socket.
 //!
 //! In: a method and its parameters as JSON. Out: the result as JSON. Not here: what a method does (`rpc`).
-//! The surprise: without a method it lists them all, out of the same table that the socket reads.
+//! The surprise: without a method it lists them all, out of the same table that the socket reads; and one that subscribes
+//! prints events until the controller ends.
 
 use std::io::Read;
 
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Failure, Format, Global, Outcome, controller, exit};
 use crate::home::Home;
-use crate::rpc::{Error, client, code, method, wire};
+use crate::rpc::{Answer, Error, client, code, method, wire};
 
 /// Call a method of the controller; without one, list the methods
 #[derive(Clone, Debug, clap::Args)]
@@ -44,8 +45,29 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         answer => answer.map_err(mute)?,
     };
     let result = answer.map_err(|error| failure(&error))?;
+    if method::all().any(|method| method.name == name && matches!(method.answer, Answer::Events(_))) {
+        return listen(&mut line);
+    }
     super::print(&format!("{result:#}\n"))?;
     Ok(exit::OK)
+}
+
+/// Prints events, one a line, for as long as the controller sends any.
+fn listen(line: &mut client::Line) -> Outcome {
+    loop {
+        let said = match line.next() {
+            Ok(said) => said,
+            Err(error) if client::is_dying(&error) => {
+                return Err(Failure::new(exit::NO_CONTROLLER, "the controller has ended; no more events come"));
+            }
+            Err(error) => return Err(Failure::new(exit::FAILED, error.to_string())),
+        };
+        let params = said.get("params").unwrap_or(&Value::Null);
+        match said.get("method").and_then(Value::as_str) {
+            Some("event") => super::print(&format!("{params}\n"))?,
+            _ => super::complain(&format!("{said}")),
+        }
+    }
 }
 
 /// Parameters as they were typed.

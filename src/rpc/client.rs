@@ -128,13 +128,30 @@ impl Line {
     pub fn call(&mut self, method: &str, params: &Value) -> io::Result<Result<Value, Error>> {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         self.reader.get_mut().write_all(format!("{call}\n").as_bytes())?;
+        loop {
+            let line = self.next()?;
+            match line.get("method").and_then(Value::as_str) {
+                // It was sent away before the question was read.
+                Some("closed") => return Err(io::Error::other("it has too many clients; try again")),
+                Some(_) => continue,
+                None => {}
+            }
+            let reply = Reply::deserialize(line).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            return Ok(match (reply.result, reply.error) {
+                (_, Some(error)) => Err(Error::of_json(&error)),
+                (result, None) => Ok(result.unwrap_or_default()),
+            });
+        }
+    }
+
+    /// The next message, such as an event.
+    ///
+    /// # Errors
+    /// When the connection is over, or none comes in time.
+    pub fn next(&mut self) -> io::Result<Value> {
         let mut line = String::new();
         self.reader.read_line(&mut line)?;
-        let reply: Reply = serde_json::from_str(&line).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        Ok(match (reply.result, reply.error) {
-            (_, Some(error)) => Err(Error::of_json(&error)),
-            (result, None) => Ok(result.unwrap_or_default()),
-        })
+        serde_json::from_str(&line).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 }
 

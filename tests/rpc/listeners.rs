@@ -89,3 +89,51 @@ fn one_that_does_not_read_is_sent_away_with_a_word() {
     assert!(count < 400 && last["params"]["after"].is_u64(), "{count} {last}");
     assert!(begun.elapsed() < std::time::Duration::from_secs(60));
 }
+
+#[test]
+fn s4_12_the_verb_shows_events_as_people_and_programs_want_them() {
+    let world = running();
+    let lines = |words: &[&str]| world.ok(&[&["events"], words].concat()).lines().count();
+    world.until("its start is kept", || lines(&["--type", "service.ready"]) == 1);
+    for (words, count) in [
+        (&["--for", "web", "--type", "setpoint.service.started"][..], 1),
+        (&["--type", "service", "-n", "1"], 1),
+        (&["--type", "*.started", "--since", "10m"], 1),
+        (&["--type", "started"], 0),
+        (&["--since", "2100-01-01T00:00:00Z"], 0),
+    ] {
+        assert_eq!(lines(words), count, "{words:?} {}", world.ok(&["events"]));
+    }
+    let out = world.ok(&["events", "web", "--type", "service.started", "-o", "cloudevents"]);
+    let event: Value = serde_json::from_str(&out).expect("one event");
+    assert_eq!((&event["specversion"], &event["type"]), (&json!("1.0"), &json!("setpoint.service.started")), "{event}");
+    let plain: Value = serde_json::from_str(&world.ok(&["events", "-n", "1", "-o", "json"])).expect("one event");
+    assert!(plain["id"].is_u64() && plain["text"].is_string(), "{plain}");
+    let refused = world.run(&["get", "-o", "cloudevents"]);
+    assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{refused:?}");
+    // What happens while nobody is there to hear of it stands in the store all the same.
+    world.kill_controller();
+    assert_eq!(lines(&["--type", "service.ready"]), 1);
+    assert!(!world.home().join("events").exists(), "files of events are written");
+}
+
+#[test]
+fn a_store_that_takes_no_events_costs_events_and_nothing_else() {
+    let world = World::new();
+    world.write("web.yaml", &service("web", "sleep 1000", "backoff: { from: 10ms, to: 10ms }"));
+    world.ok(&["apply", "-f", "manifests", "--no-start"]);
+    std::fs::create_dir_all(world.home().join("store.db")).expect("a folder in its place");
+    world.ok(&["controller", "start"]);
+    let first = world.ready("web/0");
+    assert!(processes::send(first, Signal::KILL));
+    world.until("another one is up", || world.instance("web/0").attempt == 2);
+    world.ready("web/0");
+    let mut client = Client::new(&world);
+    world.until("it says how many were lost", || {
+        client.ok("controller.status", &json!({}))["events_dropped"].as_u64() > Some(1)
+    });
+    let status = client.ok("controller.status", &json!({}));
+    assert!(status["problems"].to_string().contains("events are not kept"), "{status}");
+    let (code, error) = client.refused("events.list", &json!({}));
+    assert_eq!(code, -32001, "{error}");
+}

@@ -278,7 +278,18 @@ fn the_verb_prints_results_and_ends_by_the_error() {
         assert_eq!(said.code, code, "{words:?} {said:?}");
         assert!(said.err.contains(text), "{words:?} {said:?}");
     }
+    // One that subscribes prints what comes, one CloudEvent a line, and ends with the controller.
+    let out = world.root().join("heard");
+    let file = std::fs::File::create(&out).expect("a file");
+    let mut listener = world.command(&["rpc", "events.subscribe", "{\"after\":0}"]);
+    let mut listener = listener.stdout(file).stderr(std::process::Stdio::null()).spawn().expect("the binary");
+    world.until("it has heard of the start", || {
+        let heard = std::fs::read_to_string(&out).unwrap_or_default();
+        let first = heard.lines().next().and_then(|line| serde_json::from_str::<Value>(line).ok());
+        first.is_some_and(|event| event["specversion"] == json!("1.0"))
+    });
     world.ok(&["controller", "stop"]);
+    assert_eq!(listener.wait().expect("an end").code(), Some(4));
     let said = world.run(&["rpc", "ping"]);
     assert_eq!((said.code, said.out.as_str()), (4, ""), "{said:?}");
 }

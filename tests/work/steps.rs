@@ -74,7 +74,7 @@ fn a_job_is_tried_again_and_then_it_has_failed() {
     world.until("it has failed", || runs(&world, "job/bad").get("1").is_some_and(|row| outcome(row) == "failed"));
     assert_eq!(std::fs::read_to_string(&marks).expect("marks"), "1\n2\n3\n");
     let again = ask(&world, "runs.retry", &json!({ "object": "job/bad", "run": "1" })).expect("an answer");
-    assert_eq!(again["success"], true, "{again}");
+    assert_eq!(again["run"], "1", "{again}");
     world.until("it has failed again", || runs(&world, "job/bad").get("1").is_some_and(|row| row.attempts == 6));
     assert_eq!(std::fs::read_to_string(&marks).expect("marks"), "1\n2\n3\n4\n5\n6\n");
 }
@@ -87,7 +87,7 @@ fn a_run_that_is_cancelled_is_gone_with_its_whole_tree() {
     let _controller = world.controller();
     world.until("it runs", || world.mains().len() == 1);
     let said = ask(&world, "runs.cancel", &json!({ "object": "job/long", "run": "1", "by": "Ada" })).expect("it");
-    assert_eq!(said["success"], true, "{said}");
+    assert_eq!(said["run"], "1", "{said}");
     world.until("it is cancelled", || runs(&world, "job/long").get("1").is_some_and(|row| outcome(row) == "cancelled"));
     assert!(world.processes().iter().all(|process| process.instance().is_none()), "{}", world.story());
     let why = runs(&world, "job/long")["1"].end.as_ref().and_then(|end| end.reason.clone());
