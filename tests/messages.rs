@@ -13,6 +13,7 @@ mod messages {
     #[path = "../sim/rng.rs"]
     pub mod rng;
     pub mod store;
+    mod table;
     pub mod world;
 }
 

@@ -29,7 +29,8 @@ impl World {
     }
 
     /// A claim that is decided on.
-    pub fn check_claim(&mut self, object: &ObjectRef, at_work: usize, count: u32) {
+    pub fn check_claim(&mut self, object: &ObjectRef, count: u32) {
+        let at_work = self.at_work().iter().filter(|id| id.object == *object).count();
         let Some((stored, _)) = self.rule(object) else { return };
         if self.desired.frozen.is_some() || self.is_paused(stored) {
             self.break_rule(Rule::Held, || format!("{object} claims"));

@@ -297,8 +297,7 @@ impl Controller {
             }
             Action::RecordLost { attempt } => world.record_lost(id, *attempt),
             Action::Claim(claim) => {
-                let at_work = self.book(&id.object).runs.len();
-                world.check_claim(&id.object, at_work, claim.count);
+                world.check_claim(&id.object, claim.count);
                 let (object, uid, now) = (id.object.clone(), claim.uid.clone(), world.at());
                 self.send(world, id, Write::Claim { object, uid, count: claim.count, now });
             }

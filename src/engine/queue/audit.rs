@@ -32,7 +32,7 @@ pub(in crate::engine) fn broken(
 ) -> Option<Mutant> {
     let Arises::Messages(queue) = &rule.arises else { return None };
     let book = facts.observed.ledger.books.get(&object.id)?;
-    let audit = Audit { decision, object, rule, queue, facts, book };
+    let audit = Audit { decision, object, rule, queue, facts, book, plan };
     let is_whole = decision.id.cause.parent().is_none();
     match &decision.action {
         Some(Action::Claim(claim)) => audit.claim(claim),
@@ -49,7 +49,7 @@ pub(in crate::engine) fn broken(
             | Action::Fire(_)
             | Action::Note(_),
         ) => None,
-        None if decision.id.cause.to_string() == "queue" => audit.idle(plan),
+        None if decision.id.cause.to_string() == "queue" => audit.idle(),
         None => None,
     }
 }
@@ -61,6 +61,7 @@ struct Audit<'a> {
     queue: &'a QueueRule,
     facts: &'a Facts<'a>,
     book: &'a Book,
+    plan: &'a Plan,
 }
 
 impl Audit<'_> {
@@ -77,9 +78,14 @@ impl Audit<'_> {
         self.book.queue.is_some_and(|queue| queue.has_available || queue.next_due.is_some_and(due))
     }
 
+    /// So many messages more may be at work: all that were claimed are, but those whose end is written.
     fn room(&self) -> u32 {
-        let at_work = u32::try_from(self.book.runs.len()).unwrap_or(u32::MAX);
-        self.queue.at_once.saturating_sub(at_work)
+        let is_ending = |cause: &Cause| {
+            let mut own = self.plan.decisions.iter().filter(|d| d.id.object == self.object.id && d.id.cause == *cause);
+            own.any(|d| matches!(d.action, Some(Action::Finish(_) | Action::Return(_))))
+        };
+        let at_work = self.book.runs.keys().filter(|cause| !self.book.writing.contains(*cause) && !is_ending(cause));
+        self.queue.at_once.saturating_sub(u32::try_from(at_work.count()).unwrap_or(u32::MAX))
     }
 
     fn claim(&self, claim: &Claim) -> Option<Mutant> {
@@ -93,7 +99,7 @@ impl Audit<'_> {
     }
 
     /// Nothing is claimed: nobody waits for nothing, and whoever waits for a moment is woken by then.
-    fn idle(&self, plan: &Plan) -> Option<Mutant> {
+    fn idle(&self) -> Option<Mutant> {
         let refused = self.book.refused.as_ref();
         let is_refused = refused.is_some_and(|refused| self.facts.now.boot < refused.at.after(REFUSED_RETRY));
         let is_busy = self.book.writing.contains(&self.decision.id.cause) || is_refused;
@@ -103,7 +109,7 @@ impl Audit<'_> {
         }
         match &self.decision.because {
             Reason::QueueIdle { next: Some(next), .. } => {
-                plan.wake_wall.is_none_or(|wake| wake > *next).then_some(Mutant::ForgetDue)
+                self.plan.wake_wall.is_none_or(|wake| wake > *next).then_some(Mutant::ForgetDue)
             }
             _ => None,
         }

@@ -31,16 +31,25 @@ use crate::engine::time::{Span, Timestamp};
 /// `EX_DATAERR` of sysexits: the message itself is wrong, and no further attempt would help.
 const POISON: i32 = 65;
 
-/// Decides about the queue itself: a claim where messages wait and there is room for them.
-pub(in crate::engine) fn claim(runs: &Runs<'_>, rule: &QueueRule, draft: &mut Draft) {
+/// Decides about the queue itself: a claim where messages wait and there is room for them. `start` is where the decisions
+/// about its messages begin. Those whose end is written now, or is being written, make room: the claim of the next is on the
+/// disk with that end, and not one sync later.
+pub(in crate::engine) fn claim(runs: &Runs<'_>, rule: &QueueRule, start: usize, draft: &mut Draft) {
     let facts = runs.case.facts;
+    let is_end = |decision: &&mut Decision| {
+        let ends = matches!(decision.action, Some(Action::Finish(_) | Action::Return(_)));
+        ends && decision.id.cause.parent().is_none()
+    };
+    let ending = draft.tail(start).iter_mut().filter(is_end).count();
+    let written = runs.book.runs.keys().filter(|cause| runs.book.writing.contains(*cause)).count();
+    let at_work = runs.book.runs.len().saturating_sub(ending.saturating_add(written));
     let cause = Cause::Named(QUEUE.into());
     let id = runs.id(&cause);
-    let reason = claim_waits(runs, rule, &cause, draft);
+    let reason = claim_waits(runs, rule, (&cause, at_work), draft);
     let decision = match reason {
         Some(reason) => wait(id, reason),
         None => {
-            let at_work = u32::try_from(runs.book.runs.len()).unwrap_or(u32::MAX);
+            let at_work = u32::try_from(at_work).unwrap_or(u32::MAX);
             let count = rule.at_once.saturating_sub(at_work).max(1);
             let claim = Claim { uid: runs.case.object.uid.clone(), count };
             Decision { id, action: Some(Action::Claim(Box::new(claim))), because: Reason::Due }
@@ -50,7 +59,12 @@ pub(in crate::engine) fn claim(runs: &Runs<'_>, rule: &QueueRule, draft: &mut Dr
 }
 
 /// Why nothing is claimed now.
-fn claim_waits(runs: &Runs<'_>, rule: &QueueRule, cause: &Cause, draft: &mut Draft) -> Option<Reason> {
+fn claim_waits(
+    runs: &Runs<'_>,
+    rule: &QueueRule,
+    (cause, at_work): (&Cause, usize),
+    draft: &mut Draft,
+) -> Option<Reason> {
     let facts = runs.case.facts;
     if runs.book.writing.contains(cause) {
         return Some(Reason::Writing);
@@ -74,7 +88,6 @@ fn claim_waits(runs: &Runs<'_>, rule: &QueueRule, cause: &Cause, draft: &mut Dra
         }
         return Some(Reason::QueueIdle { next: queue.next_due, depth: queue.depth });
     }
-    let at_work = runs.book.runs.len();
     let is_full = u32::try_from(at_work).unwrap_or(u32::MAX) >= rule.at_once;
     (is_full && !facts.is_off(Mutant::OverClaims)).then_some(Reason::QueueFull { at_work, depth: queue.depth })
 }

@@ -49,6 +49,10 @@ pub(in crate::engine) fn decide(runs: &Runs<'_>, group: &[Seen<'_>], draft: &mut
     for (cause, run) in &runs.book.runs {
         decide_run(runs, cause, run, draft);
     }
+    if let (Arises::Messages(rule), None) = (&runs.rule.arises, &facts.observed.ledger.trouble) {
+        // After the others: what ends now makes room.
+        queue::decide::claim(runs, rule, start, draft);
+    }
     if let Some(why) = &facts.observed.ledger.trouble {
         // What is owed goes on, and what has ended is remembered when that is possible again.
         for decision in draft.tail(start) {
@@ -84,8 +88,7 @@ fn arise(runs: &Runs<'_>, draft: &mut Draft) {
     match &runs.rule.arises {
         Arises::Times(times) => ticks::decide(runs, times, draft),
         Arises::Once { .. } => once(runs, draft),
-        Arises::Messages(queue) => queue::decide::claim(runs, queue, draft),
-        Arises::Asked => {}
+        Arises::Asked | Arises::Messages(_) => {}
     }
 }
 
