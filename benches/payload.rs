@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         [] | ["--bench", ..] => Ok(()),
         _ => {
             eprintln!(
-                "usage: payload svc FIFO ID [log MS|leave] | spew FIFO ID BYTES DONE | into PROCS ARGV.. | up N FIFO | pump FILE"
+                "usage: payload svc FIFO ID [log MS|leave|once] | spew FIFO ID BYTES DONE | into PROCS ARGV.. | up N FIFO | pump FILE"
             );
             return ExitCode::from(64);
         }
@@ -60,7 +60,7 @@ fn record(fifo: &str, id: &str, at: u64) -> std::io::Result<()> {
     fifo.write_all(format!("{at} {} {id}\n", std::process::id()).as_bytes())
 }
 
-/// A service: records its start and sleeps for ever.
+/// A service: records its start and sleeps for ever, unless it is said otherwise.
 fn svc(fifo: &str, id: &str, rest: &[&str], started: u64) -> std::io::Result<()> {
     record(fifo, id, started)?;
     match rest {
@@ -69,6 +69,7 @@ fn svc(fifo: &str, id: &str, rest: &[&str], started: u64) -> std::io::Result<()>
             leave_descendant(fifo, id)?;
             rest_for_ever()
         }
+        ["once"] => Ok(()),
         _ => rest_for_ever(),
     }
 }

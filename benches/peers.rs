@@ -34,6 +34,8 @@ mod setpoint;
 mod stop;
 #[path = "peers/table.rs"]
 mod table;
+#[path = "peers/watch.rs"]
+mod watch;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,7 +48,8 @@ use lab::{Lab, Site};
 use setpoint::Setpoint;
 use table::Table;
 
-const USAGE: &str = "usage: benches/run [--rows 1,2,3,4,5,6,7,11,12] [--peers supervisord,runit,s6,setpoint] [--quick]";
+const USAGE: &str =
+    "usage: benches/run [--rows 1,2,3,4,5,6,7,10,11,12] [--peers supervisord,runit,s6,setpoint] [--quick]";
 
 /// What a run is asked to do.
 pub struct Order {
@@ -114,7 +117,7 @@ fn parse(args: &[String]) -> Result<Order, String> {
     let payload = from_env("SETPOINT_BENCH_PAYLOAD").ok_or("SETPOINT_BENCH_PAYLOAD names no program")?;
     let site = Site { root: root.join("labs"), payload };
     let peers = ["supervisord", "runit", "s6", "setpoint"].map(str::to_owned).to_vec();
-    let mut order = Order { site, rows: (1..=7).chain([11, 12]).collect(), peers, is_quick: false };
+    let mut order = Order { site, rows: (1..=7).chain([10, 11, 12]).collect(), peers, is_quick: false };
     let mut args = args.iter().filter(|arg| *arg != "--bench");
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value; {USAGE}"));
@@ -137,13 +140,14 @@ fn parse(args: &[String]) -> Result<Order, String> {
 /// One row: a name for progress, and its measurement.
 type Row = (u8, &'static str, fn(&Order, &mut Table));
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     (1, "a killed service comes back", restart::measure),
     (2, "bring-up, idle cost", bringup::measure),
     (4, "log capture", logs::measure),
     (5, "death of the supervisor", death::measure),
     (6, "stop", stop::measure),
     (7, "one more service", add::measure),
+    (10, "a file that is made", watch::measure),
     (11, "process table, engine, loader", in_process),
     (12, "probes", probes::measure),
 ];

@@ -46,7 +46,7 @@ pub trait Peer {
 }
 
 /// Where the tools of the peers are looked for, before PATH.
-fn tool(name: &str) -> String {
+pub fn tool(name: &str) -> String {
     let site = PathBuf::from(std::env::var_os("SETPOINT_BENCH").unwrap_or_default());
     let places = ["venv/bin", "deb/usr/bin", "deb/usr/sbin"].map(|place| site.join(place).join(name));
     places.iter().find(|path| path.exists()).map_or_else(|| name.to_owned(), |path| show(path))
@@ -58,6 +58,7 @@ pub fn is_installed(name: &str) -> bool {
         "supervisord" => "supervisord",
         "runit" => "runsvdir",
         "s6" => "s6-svscan",
+        "inotifywait" | "watchexec" => name,
         _ => return true,
     };
     let path = std::env::var_os("PATH").unwrap_or_default();

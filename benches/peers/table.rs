@@ -53,7 +53,7 @@ impl Figure {
 pub const FLOOR: &str = "floor";
 /// The name of our own column.
 pub const OURS: &str = "setpoint";
-const COLUMNS: [&str; 5] = [FLOOR, "supervisord", "runit", "s6", OURS];
+const COLUMNS: [&str; 7] = [FLOOR, "supervisord", "runit", "s6", "inotifywait", "watchexec", OURS];
 
 /// All figures so far.
 #[derive(Default)]
@@ -85,16 +85,19 @@ impl Table {
     pub fn print(&mut self) -> String {
         self.lines.sort_by_key(|(figure, _)| figure.row);
         let mut text = String::from("| # | figure |");
-        for column in COLUMNS {
+        // Who was not measured has no column.
+        let is_there = |column: &&&str| self.lines.iter().any(|(_, values)| values.contains_key(**column));
+        let columns: Vec<&str> = COLUMNS.iter().filter(is_there).copied().collect();
+        for column in &columns {
             let _ = write!(text, " {column} |");
         }
         text.push_str(" ÷ floor | ÷ best peer | bar | met |\n|---|---|");
-        text.push_str(&"---:|".repeat(COLUMNS.len() + 2));
+        text.push_str(&"---:|".repeat(columns.len() + 2));
         text.push_str("---|---|\n");
         for (figure, values) in &self.lines {
             let _ = write!(text, "| {} | {} |", figure.row, figure.what);
-            for column in COLUMNS {
-                let _ = write!(text, " {} |", values.get(column).map_or_else(|| "-".to_owned(), |v| number(*v)));
+            for column in &columns {
+                let _ = write!(text, " {} |", values.get(*column).map_or_else(|| "-".to_owned(), |v| number(*v)));
             }
             let ours = values.get(OURS).copied();
             let ratio = |to: Option<f64>| match (ours, to) {
