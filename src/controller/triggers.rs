@@ -19,7 +19,7 @@ use crate::engine::desired::Spec;
 use crate::engine::queue::source::is_own;
 use crate::engine::queue::{EventRule, Trigger};
 use crate::engine::run::{Origin, Part};
-use crate::engine::{Now, Object, ObjectRef, Timestamp};
+use crate::engine::{Cause, Now, Object, ObjectRef, Timestamp};
 use crate::kind::trigger::FILES_CHANGED;
 use crate::mailbox::{Letter, WORD_MAX};
 use crate::store::EventRow;
@@ -32,6 +32,8 @@ const PATHS_MAX: usize = 1000;
 const PATHS_BYTES_MAX: usize = 96 << 10;
 /// So many Triggers may set off each other.
 const DEPTH_MAX: u64 = 8;
+/// What a Trigger says of itself; nothing is set off by it.
+const ABOUT_ITSELF: &[&str] = &["cut", "limited", "own-product", "watch-trouble"];
 
 /// What the controller remembers of Triggers.
 #[derive(Debug, Default)]
@@ -168,6 +170,10 @@ impl Core {
             return;
         }
         let kind = event.kind.to_string();
+        // Set off by these, two of them could set off each other for ever, each time as the first of a chain.
+        if kind.strip_prefix("setpoint.trigger.").is_some_and(|word| ABOUT_ITSELF.contains(&word)) {
+            return;
+        }
         let data = event.data.as_deref().and_then(|data| serde_json::from_str::<Json>(data).ok());
         let object: String = event.subject.split('/').take(2).collect::<Vec<_>>().join("/");
         let scope = json!({ "event": {
@@ -208,7 +214,9 @@ impl Core {
         let (Some("trigger"), Some(name), Some(cause)) = (parts.next(), parts.next(), parts.next()) else { return 1 };
         let run = || {
             let book = self.observed.ledger.books.get(&ObjectRef::new("trigger", name).ok()?)?;
-            let Origin::Message(message) = &book.runs.get(&cause.parse().ok()?)?.origin else { return None };
+            let cause: Cause = cause.parse().ok()?;
+            let run = cause.parent().unwrap_or(cause);
+            let Origin::Message(message) = &book.runs.get(&run)?.origin else { return None };
             message.params.get("depth")?.as_u64()
         };
         run().unwrap_or(1).saturating_add(1)
@@ -237,8 +245,8 @@ impl Core {
 
     fn changed(&mut self, batch: Batch) {
         let object = batch.object;
-        let limit = self.triggers.watched.contains_key(&object);
-        if !limit || self.is_draining {
+        let is_watched = self.triggers.watched.contains_key(&object);
+        if !is_watched || self.is_draining {
             // It is gone, or switched off, meanwhile.
             self.triggers.heard.insert(object, batch.number);
             return;
