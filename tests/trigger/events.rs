@@ -46,8 +46,9 @@ fn a_trigger_that_fails_does_not_set_off_itself() {
 
 #[test]
 fn two_that_set_off_each_other_end() {
+    // In one write each, since both are at work at once.
     let one = |events: &str, mark: &str| {
-        let run = format!("cat >> ROOT/told; echo >> ROOT/told; {}", flip(mark));
+        let run = format!("printf \"%s\\n\" \"$(cat)\" >> ROOT/told; {}", flip(mark));
         format!("event: {events}\nlimit: {{ times: 1000, within: 1h }}\nretry: {{ times: 0 }}\nrun: '{run}'\n")
     };
     let (t, u) = (one("[job.failed, trigger.*]", "ROOT/t-mark"), one("trigger.*", "ROOT/u-mark"));
