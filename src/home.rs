@@ -290,6 +290,11 @@ impl Home {
     pub fn store_db(&self) -> PathBuf {
         self.root.join("store.db")
     }
+    /// `requests`: lifecycle requests that are not carried out yet.
+    #[must_use]
+    pub fn requests(&self) -> PathBuf {
+        self.root.join("requests")
+    }
     /// `jobs`: the live folder of the user layer.
     #[must_use]
     pub fn jobs(&self) -> PathBuf {

@@ -18,6 +18,7 @@ pub mod mailbox;
 pub mod observe;
 pub mod probe;
 pub mod record;
+pub mod request;
 pub mod rpc;
 pub mod shim;
 pub mod store;

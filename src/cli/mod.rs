@@ -38,6 +38,7 @@ pub mod order;
 pub mod past;
 pub mod pause;
 pub mod poke;
+pub mod request;
 pub mod restart;
 pub mod rpc;
 pub mod run;
@@ -208,6 +209,7 @@ enum Verb {
     Top(top::Args),
     Attach(attach::Args),
     Poke(poke::Args),
+    Request(request::Args),
     Restart(restart::Args),
     #[command(visible_alias = "stop")]
     Pause(pause::Args),
@@ -283,6 +285,7 @@ fn dispatch(global: &Global, verb: Verb) -> Outcome {
         Verb::Top(args) => top::run(global, &args),
         Verb::Attach(args) => attach::run(global, &args),
         Verb::Poke(args) => poke::run(global, &args),
+        Verb::Request(args) => request::run(global, &args),
         Verb::Restart(args) => restart::run(global, args),
         Verb::Pause(args) => pause::run(global, args),
         Verb::Resume(args) => pause::resume(global, args),

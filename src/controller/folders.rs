@@ -13,8 +13,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::books::Asker;
+use super::requests::Requests;
+use super::runs::Wish;
 use crate::desired::{Store, StoreError, attempts, live, manifests};
 use crate::engine::ObjectRef;
 use crate::home::Home;
@@ -53,6 +57,26 @@ pub enum Note {
     Items(super::items::News),
     /// Of where messages come from.
     Source(super::sources::News),
+    /// Something happened that people may want to know.
+    Event {
+        /// About what.
+        subject: String,
+        /// One of the words of events.
+        word: &'static str,
+        /// In words.
+        text: String,
+        /// The same as data.
+        data: Json,
+    },
+    /// A run is to be ended, or to have another go.
+    Wish {
+        /// What is wished.
+        wish: Wish,
+        /// Who wishes it.
+        by: String,
+        /// Where the answer goes.
+        answer: Asker,
+    },
 }
 
 /// What is wrong with live folders.
@@ -100,6 +124,7 @@ impl Worker {
 struct Work {
     home: Home,
     store: Store,
+    requests: Requests,
     readers: Vec<Reader>,
     notes: UnboundedSender<Note>,
     watcher: Option<RecommendedWatcher>,
@@ -138,6 +163,7 @@ impl Work {
             _ = hints.send(hint);
         };
         let store = Store::open(&home);
+        let requests = Requests::new(&home);
         let live = |path, is_user_layer| Reader { path, is_user_layer, cache: Cache::default() };
         let mut readers: Vec<Reader> = folders.into_iter().map(|path| live(path, false)).collect();
         readers.push(live(home.jobs(), true));
@@ -145,6 +171,7 @@ impl Work {
         Work {
             home,
             store,
+            requests,
             readers,
             notes,
             watcher,
@@ -174,6 +201,10 @@ impl Work {
             if is_due {
                 self.faults = Faults::default();
                 has_failed = self.apply().map_err(|error| self.faults.said.push(error.to_string())).is_err();
+                if let Err(error) = self.requests.serve(&self.notes) {
+                    self.faults.said.push(error);
+                    has_failed = true;
+                }
                 self.tell();
             }
             if has_failed {
@@ -235,7 +266,8 @@ impl Work {
         let Some(watcher) = &mut self.watcher else { return };
         let desired = (self.home.desired(), RecursiveMode::NonRecursive);
         let folders = self.readers.iter().map(|reader| (reader.path.clone(), RecursiveMode::Recursive));
-        for (path, mode) in folders.chain([desired]) {
+        let requests = (self.home.requests(), RecursiveMode::NonRecursive);
+        for (path, mode) in folders.chain([desired, requests]) {
             let inode = std::fs::metadata(&path).ok().map(|meta| std::os::unix::fs::MetadataExt::ino(&meta));
             match inode {
                 Some(inode) if self.watched.get(&path) != Some(&inode) => {

@@ -12,6 +12,7 @@ use super::core::{Core, RELIST};
 use super::watch::Sign;
 use crate::engine::observed::{Phase, Refused};
 use crate::engine::{BootTime, Coverage, InstanceId, Now, Observed, Sight, Sighting};
+use crate::execute::handoff;
 use crate::execute::signal;
 use crate::observe::records::{self, Read};
 use crate::observe::{Listing, Look, Table, look, look_at};
@@ -268,6 +269,7 @@ impl Core {
                 match sign {
                     Sign::Ended(id, _) => {
                         self.look_once(&id);
+                        handoff::tidy(&self.home, &id);
                         is_urgent = true;
                     }
                     Sign::Answered(id) => is_urgent |= !self.answered(&id, &fd),

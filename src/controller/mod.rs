@@ -19,6 +19,7 @@ pub mod queues;
 pub mod remember;
 pub mod report;
 pub mod request;
+pub mod requests;
 pub mod resolve;
 pub mod rows;
 pub mod run;

@@ -458,6 +458,8 @@ impl Life {
             Note::Items(news) => self.core.take_items(news),
             Note::Source(news) => self.core.hear_source(news),
             Note::Problem(text) => self.core.note_problem(text),
+            Note::Event { subject, word, text, data } => self.core.tell_event(&subject, word, text, &data),
+            Note::Wish { wish, by, answer } => self.core.wish(wish, &by, answer),
             Note::Folders(faults) => self.core.take_faults(faults),
         }
     }

@@ -36,19 +36,21 @@ pub struct Author {
     pub at: String,
     /// What they say about it.
     pub note: Option<String>,
+    /// The lifecycle request that is carried out by it.
+    pub request: Option<String>,
 }
 
 impl Author {
     /// The calling user, now.
     #[must_use]
     pub fn caller() -> Author {
-        Author { principal: super::principal(), at: super::now(), note: None }
+        Author { principal: super::principal(), at: super::now(), note: None, request: None }
     }
 
     /// The controller, now.
     #[must_use]
     pub fn controller() -> Author {
-        Author { principal: String::from("controller"), at: super::now(), note: None }
+        Author { principal: String::from("controller"), at: super::now(), note: None, request: None }
     }
 }
 
@@ -70,7 +72,7 @@ impl Draft {
         next.generation = base.newest.saturating_add(1);
         next.newest = next.generation;
         next.at = author.at;
-        next.by = By { verb, principal: author.principal };
+        next.by = By { verb, principal: author.principal, request: author.request };
         next.note = author.note;
         // What the damaged one had is lost; from here on the chain is whole again.
         next.coverage = crate::engine::Coverage::Whole;

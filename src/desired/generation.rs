@@ -71,6 +71,9 @@ pub struct By {
     pub verb: Verb,
     /// Who: a user name, or `controller`.
     pub principal: String,
+    /// The lifecycle request that this carries out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// One generation.
@@ -350,7 +353,7 @@ impl Stored {
             newest: 0,
             parent: 0,
             at: String::new(),
-            by: By { verb: Verb::Apply, principal: String::new() },
+            by: By { verb: Verb::Apply, principal: String::new(), request: None },
             note: None,
             objects: BTreeMap::new(),
             sets: BTreeMap::new(),

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use super::environment::Given;
-use super::{cgroup, command, policy};
+use super::{cgroup, command, handoff, policy};
 use crate::engine::InstanceId;
 use crate::engine::plan::{self, Spawn};
 use crate::home::Home;
@@ -101,6 +101,8 @@ impl Starter {
         let nothing = Given::nothing();
         let mut env = given.unwrap_or(&nothing).env.clone();
         env.extend(command::markers(&self.home, id, spawn.attempt).map(|(name, value)| (name.into(), value.into())));
+        let left = handoff::for_attempt(&self.home, id, spawn.attempt);
+        env.extend(left.map(|path| (handoff::VARIABLE.into(), path.into())));
         let env: Vec<OsString> = env.into_iter().map(|(name, value)| joined(name, &value)).collect();
         let group = self.domain.as_ref().and_then(|domain| domain.group(self.home.id(), id));
         let files = cgroup::files(&spawn.launch.limits, self.controllers());

@@ -22,6 +22,7 @@ pub mod objects;
 pub mod place;
 pub mod plan;
 pub mod reading;
+pub mod request;
 pub mod runs;
 pub mod schema;
 pub mod server;
@@ -41,5 +42,6 @@ pub const FAMILIES: &[&[Method]] = &[
     objects::METHODS,
     plan::METHODS,
     reading::METHODS,
+    request::METHODS,
     runs::METHODS,
 ];

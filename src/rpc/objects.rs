@@ -152,7 +152,7 @@ fn story(context: &Context, params: &Value) -> Result<Value, Error> {
 #[must_use]
 pub fn author(context: &Context, note: &str) -> Author {
     let note = Some(note.to_owned()).filter(|note| !note.is_empty());
-    Author { principal: context.caller.principal(), at: crate::desired::now(), note }
+    Author { principal: context.caller.principal(), at: crate::desired::now(), note, request: None }
 }
 
 /// Changes objects by name, and has the controller read it.

@@ -54,6 +54,7 @@ fn s4_20_every_method_of_the_table_answers() {
     what_explains(&world, &mut table);
     about_messages(&world, &mut table);
     by_the_names_of_aiwg(&world, &mut table);
+    about_requests(&world, &mut table);
     assert_eq!(table.ok("controller.stop", json!({}))["stopped"], json!(true));
     let all: BTreeSet<String> = method::all().map(|method| method.name.to_owned()).collect();
     let untried: Vec<&String> = all.difference(&table.called).collect();
@@ -70,6 +71,17 @@ fn about_the_controller(table: &mut Table) {
     assert!(table.ok("controller.items", json!({})).is_object());
     assert!(table.ok("controller.triggers", json!({})).is_object());
     assert_eq!(table.ok("controller.reload", json!({}))["ending"], json!(false));
+}
+
+fn about_requests(world: &World, table: &mut Table) {
+    let web = json!({ "action": "cycle", "for": "service/web/0", "handoff": "a word" });
+    let made = table.ok("request.create", web);
+    assert_eq!((&made["object"], &made["attempts"]), (&json!("service/web"), &json!({ "0": 1 })), "{made}");
+    let done = || world.ok(&["events", "--type", "service.request-done"]).contains("cycle asked for by");
+    world.until("it is done", done);
+    assert_eq!(table.refused("request.create", json!({ "action": "restart" })), -32602);
+    assert_eq!(table.refused("request.create", json!({ "action": "restart", "for": "nobody" })), -32003);
+    assert_eq!(table.refused("request.create", json!({ "action": "rest", "for": "web" })), -32602);
 }
 
 fn about_runs(world: &World, table: &mut Table) {
