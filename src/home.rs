@@ -295,6 +295,11 @@ impl Home {
     pub fn requests(&self) -> PathBuf {
         self.root.join("requests")
     }
+    /// `sources`: how far each service that is asked for messages was read.
+    #[must_use]
+    pub fn sources(&self) -> PathBuf {
+        self.root.join("sources")
+    }
     /// `jobs`: the live folder of the user layer.
     #[must_use]
     pub fn jobs(&self) -> PathBuf {

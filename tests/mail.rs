@@ -6,6 +6,8 @@
 
 #[path = "mail/folder.rs"]
 mod folder;
+#[path = "mail/poll.rs"]
+mod poll;
 #[path = "host/processes.rs"]
 #[allow(dead_code, reason = "shared with the tests of services")]
 mod processes;

@@ -20,11 +20,7 @@ use super::{ANSWER_MAX, Failure, print, say};
 /// When it cannot be sent, nobody answers, or the status is not one that was expected.
 pub fn call(request: &Request, params: &Map<String, Value>) -> Result<(), Failure> {
     let outgoing = outgoing(request, params)?;
-    let is_wanted = |status: u16| match request.expect.as_slice() {
-        [] => (200..300).contains(&status),
-        expected => expected.contains(&status),
-    };
-    let Incoming { response, from } = Web::new().exchange(outgoing, is_wanted)?;
+    let Incoming { response, from } = Web::new().exchange(outgoing, |status| request.is_wanted(status))?;
     let status = response.status();
     let words = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or("")).trim_end().to_owned();
     say(&format!("{} {from}: {words}", request.method.as_str()));
@@ -36,7 +32,7 @@ pub fn call(request: &Request, params: &Map<String, Value>) -> Result<(), Failur
         let length = body.len();
         return Err(Failure::failed(format!("{from}: the answer broke off after {length} bytes: {}", why(&error))));
     }
-    if is_wanted(status.as_u16()) {
+    if request.is_wanted(status.as_u16()) {
         return Ok(());
     }
     let expected = match request.expect.as_slice() {
@@ -44,6 +40,38 @@ pub fn call(request: &Request, params: &Map<String, Value>) -> Result<(), Failur
         expected => expected.iter().map(u16::to_string).collect::<Vec<_>>().join(", "),
     };
     Err(Failure::failed(format!("{from} answered {words}, expected {expected}")))
+}
+
+/// An answer that was kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Its status.
+    pub status: u16,
+    /// Who gave it, and what: `https://example.com answered 404 Not Found`.
+    pub said: String,
+    /// Its body, at most [`ANSWER_MAX`] bytes.
+    pub body: Vec<u8>,
+}
+
+/// Sends the request and keeps the answer, also one that is no success.
+///
+/// # Errors
+/// When it cannot be sent, nobody answers, or the answer is too long.
+pub fn fetch(web: &Web, request: &Request, params: &Map<String, Value>) -> Result<Fetched, Failure> {
+    let outgoing = outgoing(request, params)?;
+    let Incoming { response, from } = web.exchange(outgoing, |status| request.is_wanted(status))?;
+    let status = response.status();
+    let words = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or("")).trim_end().to_owned();
+    let mut body = Vec::new();
+    let read = response.into_body().into_reader().take(ANSWER_MAX as u64 + 1).read_to_end(&mut body);
+    if let Err(error) = read {
+        let length = body.len();
+        return Err(Failure::failed(format!("{from}: the answer broke off after {length} bytes: {}", why(&error))));
+    }
+    if body.len() > ANSWER_MAX {
+        return Err(Failure::failed(format!("{from}: the answer is longer than 1 MiB; ask for fewer at once")));
+    }
+    Ok(Fetched { status: status.as_u16(), said: format!("{from} answered {words}"), body })
 }
 
 /// Why a body ended early, in words that quote nothing.
@@ -96,8 +124,9 @@ fn with_query(uri: &Uri, params: &Map<String, Value>) -> Result<Uri, Failure> {
     text.parse().map_err(|_| Failure::failed("the parameters are too long for an address; use POST"))
 }
 
-/// A text as part of a query.
-fn escaped(text: &str) -> String {
+/// A text as part of a query, or as one step of a path.
+#[must_use]
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -52,6 +52,24 @@ pub struct Request {
     pub expect: Vec<u16>,
 }
 
+impl Request {
+    /// The same with what comes from an environment taken from this one.
+    #[must_use]
+    pub fn found(self, find: impl Fn(&str) -> Option<String>) -> Request {
+        let headers = self.headers.into_iter().map(|(name, text)| (name, text.found(&find))).collect();
+        Request { url: self.url.found(&find), headers, ..self }
+    }
+
+    /// True when an answer with this status is a success.
+    #[must_use]
+    pub fn is_wanted(&self, status: u16) -> bool {
+        match self.expect.as_slice() {
+            [] => (200..300).contains(&status),
+            expected => expected.contains(&status),
+        }
+    }
+}
+
 /// The method of a request.
 #[allow(missing_docs, reason = "the words are the documentation")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -123,6 +141,19 @@ pub enum Text {
     Literal(String),
     /// From the environment.
     Env(FromEnv),
+    /// What stood in another environment than that of this process.
+    #[serde(skip)]
+    Secret(Secret),
+}
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 /// A value that stands in the environment.
@@ -144,6 +175,7 @@ impl Text {
     pub fn value(&self, what: &str) -> Result<String, Failure> {
         match self {
             Text::Literal(text) => Ok(text.clone()),
+            Text::Secret(Secret(text)) => Ok(text.clone()),
             Text::Env(FromEnv { env, prefix }) => match std::env::var(env) {
                 Ok(value) => Ok(format!("{prefix}{value}")),
                 Err(VarError::NotPresent) => Err(Failure::failed(format!(
@@ -161,7 +193,19 @@ impl Text {
     pub const fn is_public(&self) -> bool {
         match self {
             Text::Literal(_) => true,
-            Text::Env(_) => false,
+            Text::Env(_) | Text::Secret(_) => false,
+        }
+    }
+
+    /// The same by another environment; a variable that it does not have stays one.
+    #[must_use]
+    pub fn found(self, find: impl Fn(&str) -> Option<String>) -> Text {
+        match self {
+            Text::Env(FromEnv { env, prefix }) => match find(&env) {
+                Some(value) => Text::Secret(Secret(format!("{prefix}{value}"))),
+                None => Text::Env(FromEnv { env, prefix }),
+            },
+            Text::Literal(_) | Text::Secret(_) => self,
         }
     }
 }

@@ -216,7 +216,7 @@ pub fn unreached(uri: &Uri, from: &str, error: &Error) -> Failure {
         Error::HostNotFound => format!("there is no host `{host}`, or no name server answers"),
         Error::Timeout(Timeout::Resolve) => format!("no name server answered within {}s", CONNECT.as_secs()),
         Error::Timeout(Timeout::Connect) => format!("{host} took no connection within {}s", CONNECT.as_secs()),
-        Error::Timeout(_) => "it took longer than an hour".to_owned(),
+        Error::Timeout(_) => "no answer came in time".to_owned(),
         Error::Io(error) => io_words(host, error),
         Error::Rustls(error) => format!("TLS with {host} failed: {error}"),
         Error::Tls(why) => format!("TLS with {host} failed: {why}"),

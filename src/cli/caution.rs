@@ -75,8 +75,12 @@ pub fn add(global: &Global, loaded: &mut Loaded) {
 /// The variables and headers whose literal values look like secrets, each with the way out.
 fn secrets(spec: &Value) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (field, place) in [("env", "/env"), ("http.headers", "/http/headers"), ("mcp.headers", "/mcp/headers")] {
-        for (name, value) in spec.pointer(place).and_then(Value::as_object).into_iter().flatten() {
+    let sources = spec.get("from").and_then(Value::as_array).map_or(0, Vec::len);
+    let of_source = |index| ["http", "done"].map(|call| format!("from.{index}.{call}.headers"));
+    let fields = ["env", "http.headers", "mcp.headers"].map(str::to_owned).into_iter();
+    for field in fields.chain((0..sources).flat_map(of_source)) {
+        let place = format!("/{}", field.replace('.', "/"));
+        for (name, value) in spec.pointer(&place).and_then(Value::as_object).into_iter().flatten() {
             let is_header = field != "env";
             let spoken = if is_header { name.replace('-', "_") } else { name.clone() };
             let is_proof = is_header && matches!(&*spoken.to_ascii_lowercase(), "authorization" | "cookie");

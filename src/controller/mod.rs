@@ -25,6 +25,7 @@ pub mod rows;
 pub mod run;
 pub mod runs;
 pub mod schedules;
+mod signals;
 pub mod sources;
 pub mod starts;
 pub mod triggers;

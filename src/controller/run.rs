@@ -13,7 +13,6 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::books::Settled;
@@ -23,6 +22,7 @@ use super::items;
 use super::log;
 use super::report::{Status, replace, rfc3339};
 use super::request::{Ask, Request};
+use super::signals::{Signalled, Signals};
 use super::sources;
 use super::wake::{Alarm, Wake};
 use crate::desired::StoreError;
@@ -170,7 +170,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
     let items = items::Worker::new(noting.clone());
     let watch = Watcher { notes: noting.clone(), worker: None, is_off: options.is_once };
-    let sources = sources::Worker::new(noting.clone());
+    let sources = sources::Worker::new(home.clone(), noting.clone());
     let folders = folders::Worker::start(home.clone(), std::mem::take(&mut options.folders), noting)?;
     let status = first_status(named);
     let wake = Wake::new()?;
@@ -178,20 +178,9 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let due = readable::register(wake.fd()?)?;
     let alarm = Alarm::new()?;
     let rings = readable::register(alarm.fd()?)?;
-    let (home, stop_answers) = (home.clone(), Vec::new());
-    let mut life = Life {
-        core,
-        home,
-        folders,
-        items,
-        watch,
-        sources,
-        status,
-        wake,
-        state_due: None,
-        stop_answers,
-        is_ending: false,
-    };
+    let (home, stop_answers, state_due, is_ending) = (home.clone(), Vec::new(), None, false);
+    let mut life =
+        Life { core, home, folders, items, watch, sources, status, wake, state_due, stop_answers, is_ending };
     tracing::info!(pid = life.status.pid, home = %life.home.root().display(), "controller started");
     life.beat();
     life.follow();
@@ -480,36 +469,6 @@ impl Life {
                 self.sources.look();
             }
             None => {}
-        }
-    }
-}
-
-enum Signalled {
-    End,
-    Reload,
-}
-
-struct Signals {
-    term: Signal,
-    int: Signal,
-    hup: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> Option<Signalled> {
-        tokio::select! {
-            Some(()) = self.term.recv() => Some(Signalled::End),
-            Some(()) = self.int.recv() => Some(Signalled::End),
-            Some(()) = self.hup.recv() => Some(Signalled::Reload),
-            else => None,
         }
     }
 }

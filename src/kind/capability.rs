@@ -73,7 +73,7 @@ struct Spec {
 /// A request over HTTP.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Http {
+pub(super) struct Http {
     /// GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.
     #[serde(default)]
     method: Method,
@@ -242,24 +242,23 @@ impl Spec {
             }
         }
         self.run.iter().for_each(|run| run.check(errors));
-        self.http.iter().for_each(|http| http.check(errors));
+        self.http.iter().for_each(|http| http.check(&["http"], errors));
         self.mcp.iter().for_each(|mcp| mcp.check(errors));
         check_timeout(&["timeout"], self.timeout, errors);
     }
 
     /// Checks what `{from: …}` stands for in a body and in headers: parameters alone.
     fn check_references(&self, params: &Params, errors: &mut Vec<FieldError>) {
-        let mut body = Vec::new();
-        self.http.iter().filter_map(|http| http.body.as_ref()).for_each(|value| references(value, &mut body));
-        let body = body.into_iter().map(|path| (vec!["http", "body"], path));
-        let http = self.http.iter().flat_map(|http| &http.headers).map(|(name, header)| ("http", name, header));
-        let mcp = self.mcp.iter().flat_map(|mcp| &mcp.headers).map(|(name, header)| ("mcp", name, header));
-        let headers = http.chain(mcp).filter_map(|(field, name, header)| match header {
+        let http = self.http.iter().flat_map(Http::references).map(|(mut steps, path)| {
+            steps.insert(0, "http");
+            (steps, path)
+        });
+        let mcp = self.mcp.iter().flat_map(|mcp| &mcp.headers).filter_map(|(name, header)| match header {
             Header::Literal(_) => None,
-            Header::From(source) => Some((vec![field, "headers", name.as_str(), "from"], source.from.as_deref()?)),
+            Header::From(source) => Some((vec!["mcp", "headers", name.as_str(), "from"], source.from.as_deref()?)),
         });
         let known = params.names();
-        for (at, path) in body.chain(headers) {
+        for (at, path) in http.chain(mcp) {
             let name = path.strip_prefix("params.").map(|rest| rest.split('.').next().unwrap_or_default());
             if name.is_some_and(|name| known.contains(&name)) {
                 continue;
@@ -288,23 +287,44 @@ impl Spec {
 }
 
 impl Http {
-    fn check(&self, errors: &mut Vec<FieldError>) {
-        check_url(&["http", "url"], &self.url, errors);
-        check_headers("http", &self.headers, errors);
+    /// Says what is wrong with it; `path` leads to it.
+    pub(super) fn check(&self, path: &[&str], errors: &mut Vec<FieldError>) {
+        let at = |steps: &[&'static str]| path.iter().copied().chain(steps.iter().copied()).collect::<Vec<&str>>();
+        check_url(&at(&["url"]), &self.url, errors);
+        check_headers(path, &self.headers, errors);
         for (index, status) in self.expect.iter().enumerate() {
             if !(100..=599).contains(status) {
-                let path = &["http", "expect", &index.to_string()];
-                errors.push(FieldError::new(path, "is no status of an answer", "write 100 to 599"));
+                let (mut path, index) = (at(&["expect"]), index.to_string());
+                path.push(&index);
+                errors.push(FieldError::new(&path, "is no status of an answer", "write 100 to 599"));
             }
         }
         let sends = matches!(self.method, Method::Post | Method::Put | Method::Patch | Method::Delete);
         if self.body.is_some() && !sends {
             let help = "write `method: POST`, or remove the body";
-            errors.push(FieldError::of_name(&["http", "body"], "goes with a method that sends one", help));
+            errors.push(FieldError::of_name(&at(&["body"]), "goes with a method that sends one", help));
         }
     }
 
-    fn orders(&self, launch: &mut Launch) -> Json {
+    /// What it refers to, each with the steps to it.
+    pub(super) fn references(&self) -> Vec<(Vec<&str>, &str)> {
+        let mut body = Vec::new();
+        self.body.iter().for_each(|value| references(value, &mut body));
+        let body = body.into_iter().map(|path| (vec!["body"], path));
+        let headers = self.headers.iter().filter_map(|(name, header)| match header {
+            Header::Literal(_) => None,
+            Header::From(source) => Some((vec!["headers", name.as_str(), "from"], source.from.as_deref()?)),
+        });
+        body.chain(headers).collect()
+    }
+
+    /// True when what is sent is written down.
+    pub(super) fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// The orders of a call; what comes from elsewhere becomes part of the launch.
+    pub(super) fn orders(&self, launch: &mut Launch) -> Json {
         let mut orders = Map::new();
         orders.insert("method".to_owned(), json!(self.method));
         orders.insert("url".to_owned(), json!(self.url));
@@ -334,7 +354,7 @@ impl Mcp {
         if self.tool.trim().is_empty() {
             errors.push(FieldError::new(&["mcp", "tool"], "is empty", "write the name of a tool of that server"));
         }
-        check_headers("mcp", &self.headers, errors);
+        check_headers(&["mcp"], &self.headers, errors);
     }
 
     fn orders(&self, launch: &mut Launch) -> Json {

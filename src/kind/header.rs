@@ -61,13 +61,14 @@ fn header_schema(schema: &mut Schema) {
     });
 }
 
-/// Says what is wrong with headers; `field` is what they are part of.
-pub fn check_headers(field: &str, headers: &BTreeMap<String, Header>, errors: &mut Vec<FieldError>) {
+/// Says what is wrong with headers; `field` leads to what they are part of.
+pub fn check_headers(field: &[&str], headers: &BTreeMap<String, Header>, errors: &mut Vec<FieldError>) {
     if headers.len() > HEADERS_MAX {
-        errors.push(FieldError::new(&[field, "headers"], "has more than 64 entries", "write at most 64"));
+        let path: Vec<&str> = field.iter().copied().chain(["headers"]).collect();
+        errors.push(FieldError::new(&path, "has more than 64 entries", "write at most 64"));
     }
     for (name, header) in headers {
-        let path = [field, "headers", name];
+        let path: Vec<&str> = field.iter().copied().chain(["headers", name]).collect();
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if name.is_empty() || !name.bytes().all(is_token) {
             let help = "a name has letters, digits and `-`, as in Content-Type";

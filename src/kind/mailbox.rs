@@ -35,7 +35,13 @@ pub const DEF: KindDef = KindDef {
     schema,
     effect,
     paths: &["dir"],
-    files: &["envFile", "env.*.fromFile", "from.*.folder", "from.*.http.headers.*.fromFile"],
+    files: &[
+        "envFile",
+        "env.*.fromFile",
+        "from.*.folder",
+        "from.*.http.headers.*.fromFile",
+        "from.*.done.headers.*.fromFile",
+    ],
     texts: &["env"],
     later: &[],
 };
@@ -53,7 +59,7 @@ const AT_ONCE_MAX: u32 = 100;
 struct Spec {
     /// Where messages come from, beside `setpoint send` and the local API: names of Channels, folders that files are put
     /// into, services that are asked.
-    #[schemars(length(max = 20), extend("examples" = [[{ "folder": "./drop" }]]))]
+    #[schemars(length(max = 20), extend("examples" = [[{ "folder": "/srv/inbox/drop" }]]))]
     from: Vec<From>,
     /// Senders on Channels that are heard: `tg:123`, or `any`. Nobody by default; local senders need no entry.
     #[schemars(length(max = 100), extend("examples" = [["tg:12345678"]]))]

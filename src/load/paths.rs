@@ -25,6 +25,23 @@ pub(super) fn resolve(subject: &Subject<'_>, spec: &mut Value, findings: &mut Fi
         let steps: Vec<&str> = pattern.split('.').collect();
         resolve_file(subject, spec, &steps, &mut Vec::new(), findings);
     }
+    warn_of_drop_folders(subject, spec, findings);
+}
+
+/// Whoever may put a message into a folder must not thereby write a manifest.
+fn warn_of_drop_folders(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) {
+    for (index, from) in spec.get("from").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let Some(folder) = from.get("folder").and_then(Value::as_str) else { continue };
+        let below = folder.strip_prefix(subject.folder.trim_end_matches('/')).filter(|rest| rest.starts_with('/'));
+        // What is hidden is no manifest.
+        if below.is_none_or(|rest| rest.split('/').any(|step| step.starts_with('.'))) {
+            continue;
+        }
+        let message = "this folder lies among the manifests, so a message that is named like one would be read as one";
+        let help = "put it elsewhere, or let its name begin with a point: ./.drop".to_owned();
+        let path = ["from".to_owned(), index.to_string(), "folder".to_owned()];
+        findings.warn(at_value(subject, &path, message.to_owned(), String::new(), help));
+    }
 }
 
 /// Makes the paths at the end of these steps absolute; `*` stands for every key, and every item.

@@ -8,12 +8,15 @@
 mod aside;
 mod files;
 mod folder;
+mod memory;
+mod poll;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -23,8 +26,9 @@ use super::folders::Note;
 use super::queues::PostWish;
 use crate::engine::ObjectRef;
 use crate::engine::desired::Spec;
-use crate::engine::queue::Source;
+use crate::engine::queue::{Poll, Source};
 use crate::engine::run::Part;
+use crate::home::Home;
 use crate::mailbox::Letter;
 
 /// Letters that a source hands over at once, at most.
@@ -55,20 +59,23 @@ pub enum News {
 /// All sources, each with its thread.
 #[derive(Debug)]
 pub struct Worker {
+    home: Home,
     notes: UnboundedSender<Note>,
     folders: BTreeMap<(ObjectRef, Arc<str>), folder::Listener>,
+    polls: BTreeMap<(ObjectRef, String), poll::Listener>,
 }
 
 impl Worker {
     /// Listens to nothing yet.
     #[must_use]
-    pub fn new(notes: UnboundedSender<Note>) -> Worker {
-        Worker { notes, folders: BTreeMap::new() }
+    pub fn new(home: Home, notes: UnboundedSender<Note>) -> Worker {
+        Worker { home, notes, folders: BTreeMap::new(), polls: BTreeMap::new() }
     }
 
     /// Listens to these, and to nothing else any more.
     pub fn follow(&mut self, sources: Sources) {
         let mut before = std::mem::take(&mut self.folders);
+        let mut asked = std::mem::take(&mut self.polls);
         for (object, source) in sources {
             let door = Door { object: object.clone(), notes: self.notes.clone() };
             match source {
@@ -79,7 +86,17 @@ impl Worker {
                         self.folders.insert((object, path), listener);
                     }
                 }
-                Source::Poll(_) => {}
+                Source::Poll(poll) => {
+                    let name = poll_name(&object, &poll);
+                    let key = (object, name);
+                    // Two threads for one service would ask it twice.
+                    let listener = asked.remove(&key).filter(|listener| listener.is_for(&poll));
+                    let start = || poll::Listener::start(door, &self.home, &key.1, poll);
+                    let listener = listener.map_or_else(start, Ok);
+                    if let Some(listener) = self.started(&key.0, listener) {
+                        self.polls.insert(key, listener);
+                    }
+                }
             }
         }
         // Those that are left stop listening as they go out of scope.
@@ -97,7 +114,17 @@ impl Worker {
     /// Has everything looked at again.
     pub fn look(&self) {
         self.folders.values().for_each(folder::Listener::look);
+        self.polls.values().for_each(poll::Listener::look);
     }
+}
+
+/// What tells one service of a mailbox from another, as the name of a file: what it is asked. Its headers may change, as
+/// may how often it is asked.
+fn poll_name(object: &ObjectRef, poll: &Poll) -> String {
+    let asked = ["url", "method", "body"].map(|field| poll.ask.orders.pointer(&format!("/http/{field}")));
+    let hash = Sha256::digest(format!("{object} {}", serde_json::json!(asked)));
+    let hex: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{hex}", object.name())
 }
 
 /// The way of one source to the loop.

@@ -11,8 +11,7 @@ use serde_json::Value as Json;
 
 use super::sort::QueueRule;
 use crate::engine::name::ObjectRef;
-use crate::engine::plan::Launch;
-use crate::engine::run::expression;
+use crate::engine::run::{Way, expression};
 
 /// How a Mailbox is reached.
 #[derive(Clone, Debug)]
@@ -35,14 +34,12 @@ pub enum Source {
 }
 
 /// A service that is asked for messages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Poll {
-    /// The orders of `setpoint call`: URL, method, headers.
-    pub orders: Json,
-    /// Those of the call that says that one is taken care of; `{from: message.id}` stands for its id.
-    pub done: Option<Json>,
-    /// Where and in which environment; values that are secret stand here.
-    pub launch: Arc<Launch>,
+    /// How it is asked.
+    pub ask: Way,
+    /// How it is told that one is taken care of; `{from: message.id}` stands for its id, and `{id}` in the address.
+    pub done: Option<Way>,
     /// How often.
     pub every: Duration,
     /// The way to the list of messages in the answer, with points between; empty for the answer itself.

@@ -104,7 +104,7 @@ impl Builtin {
 }
 
 /// How a Capability does what it does, unless by a command of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Way {
     /// The orders of `setpoint call`, without the parameters.
     pub orders: Json,
