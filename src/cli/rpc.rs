@@ -55,7 +55,7 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 /// Prints events, one a line, for as long as the controller sends any.
 fn listen(line: &mut client::Line) -> Outcome {
     loop {
-        let said = match line.next() {
+        let said = match line.read() {
             Ok(said) => said,
             Err(error) if client::is_dying(&error) => {
                 return Err(Failure::new(exit::NO_CONTROLLER, "the controller has ended; no more events come"));

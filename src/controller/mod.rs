@@ -6,6 +6,7 @@
 
 pub mod act;
 mod again;
+pub mod begin;
 pub mod books;
 pub mod core;
 pub mod folders;

@@ -4,17 +4,18 @@
 //! The surprise: TERM and INT leave services running. Only `stop --all` stops them, and only because it was asked.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 
+use super::begin::claim;
+pub use super::begin::{RunError, pid_of};
 use super::books::Settled;
 use super::core::Core;
 use super::folders::{self, Note};
@@ -25,9 +26,8 @@ use super::request::{Ask, Request};
 use super::signals::{Signalled, Signals};
 use super::sources;
 use super::wake::{Alarm, Wake};
-use crate::desired::StoreError;
 use crate::engine::BootTime;
-use crate::home::{Home, HomeError};
+use crate::home::Home;
 use crate::observe::{clock, readable};
 use crate::probe::Card;
 use crate::rpc::{Server, server};
@@ -60,38 +60,6 @@ pub struct Options {
     pub ready: Option<File>,
 }
 
-/// Why a controller did not run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// One runs already.
-    #[error("a controller runs already for {}{}", home.display(), pid.map_or(String::new(), |pid| format!(" (pid {pid})")))]
-    Already {
-        /// For which home.
-        home: PathBuf,
-        /// Its process, if it said.
-        pid: Option<u32>,
-    },
-    /// Its files cannot be written.
-    #[error("{doing} {}: {source}\n  help: make room, or choose another home with --home", path.display())]
-    Files {
-        /// What failed.
-        doing: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// The system's word.
-        source: io::Error,
-    },
-    /// The system lacks something.
-    #[error("the controller cannot run here: {0}")]
-    System(#[from] io::Error),
-    /// The home is unusable.
-    #[error(transparent)]
-    Home(#[from] HomeError),
-    /// The desired state cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// What a controller leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
@@ -121,26 +89,6 @@ pub fn run(home: &Home, options: Options) -> Result<Left, RunError> {
     }
     _ = std::fs::remove_file(home.controller_pid());
     ended
-}
-
-/// Takes the controller lock, which ends with the process whatever happens to it.
-fn claim(home: &Home) -> Result<File, RunError> {
-    let path = home.controller_lock();
-    let failed = |source| RunError::Files { doing: "cannot open", path: path.clone(), source };
-    let file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            Err(RunError::Already { home: home.root().to_owned(), pid: pid_of(home) })
-        }
-        Err(error) => Err(failed(error.into())),
-    }
-}
-
-/// The process that runs the controller of a home, by its own word.
-#[must_use]
-pub fn pid_of(home: &Home) -> Option<u32> {
-    std::fs::read_to_string(home.controller_pid()).ok()?.trim().parse().ok()
 }
 
 /// A controller with everything it waits for.

@@ -129,7 +129,7 @@ impl Line {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         self.reader.get_mut().write_all(format!("{call}\n").as_bytes())?;
         loop {
-            let line = self.next()?;
+            let line = self.read()?;
             match line.get("method").and_then(Value::as_str) {
                 // It was sent away before the question was read.
                 Some("closed") => return Err(io::Error::other("it has too many clients; try again")),
@@ -148,7 +148,7 @@ impl Line {
     ///
     /// # Errors
     /// When the connection is over, or none comes in time.
-    pub fn next(&mut self) -> io::Result<Value> {
+    pub fn read(&mut self) -> io::Result<Value> {
         let mut line = String::new();
         self.reader.read_line(&mut line)?;
         serde_json::from_str(&line).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))

@@ -117,6 +117,9 @@ struct Work {
     looking: Pace,
 }
 
+/// Messages of an answer, their ids at the service, and what is wrong with the first that cannot be one.
+type Taken = (Vec<Letter>, Vec<String>, Option<String>);
+
 impl Work {
     fn run(mut self, heard: &Receiver<()>) {
         loop {
@@ -223,7 +226,7 @@ impl Work {
     }
 
     /// The messages of an answer, with their ids at the service; and what is wrong with the first that cannot be one.
-    fn letters(&self, answer: &Json) -> Result<(Vec<Letter>, Vec<String>, Option<String>), String> {
+    fn letters(&self, answer: &Json) -> Result<Taken, String> {
         let path = &*self.poll.items;
         let items = if path.is_empty() { Some(answer) } else { look_up(answer, path) };
         let items = match items {
