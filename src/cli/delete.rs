@@ -78,7 +78,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         None => Vec::new(),
     };
     let bereft = bereft(locked.base(), &ids);
-    let start = if is_any_there(&home, &ids)? { Start::Background } else { Start::IfAny };
+    let start = if is_any_there(&home, &ids, fate)? { Start::Background } else { Start::IfAny };
     let step = Step { draft, objects: &ids, said: each(&ids, "deleted"), start };
     let code = commit(global, &home, locked, step)?;
     bereft.iter().for_each(|text| tell(global, text));
@@ -90,11 +90,13 @@ pub fn run(global: &Global, args: Args) -> Outcome {
 }
 
 /// True when something of these objects is there, or may be: somebody has to stop it.
-fn is_any_there(home: &Home, ids: &[ObjectRef]) -> Result<bool, Failure> {
+fn is_any_there(home: &Home, ids: &[ObjectRef], fate: Fate) -> Result<bool, Failure> {
     let clock = Clock::new().map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
     let facts = facts::of(home, &clock)?;
     let is_unseen = facts.observed.coverage != Coverage::Whole;
-    let is_there = |id: &ObjectRef| facts.decisions(id).any(|decision| facts.is_there(&decision.id));
+    let is_meant = |id: &InstanceId| fate == Fate::StopAdopted && facts.adopted(id).is_some();
+    let is_one = |id: &InstanceId| facts.is_there(id) || is_meant(id);
+    let is_there = |id: &ObjectRef| facts.decisions(id).any(|decision| is_one(&decision.id));
     Ok(is_unseen || ids.iter().any(is_there))
 }
 

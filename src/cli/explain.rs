@@ -277,7 +277,7 @@ mod tests {
                 "sevice",
                 expect![[r#"
                     there is no kind `sevice`. Did you mean `service`?
-                      help: there are: capability, cronjob, job, quiethours, service, settings, workflow"#]],
+                      help: there are: capability, cronjob, job, mailbox, quiethours, service, settings, trigger, workflow"#]],
             ),
             (
                 "service.bakoff",

@@ -104,17 +104,23 @@ pub fn describe(text: &mut String, facts: &Facts, object: &ObjectRef) {
     }
 }
 
-/// What a person would most likely want to do next; nothing for other objects.
+/// What a person would most likely want to do next about something with a queue; nothing for other objects.
 #[must_use]
 pub fn advice(facts: &Facts, object: &ObjectRef, state: State) -> Option<String> {
-    mailbox(facts, object)?;
-    let name = object.name();
+    let name = match object.kind() {
+        "mailbox" => object.name(),
+        "trigger" => object.as_str(),
+        _ => return None,
+    };
     let is_plain = matches!(state, State::Ready | State::Running | State::Done | State::Starting | State::Failed);
-    is_plain.then(|| match has_dead(facts, object) {
-        true => {
+    is_plain.then(|| match (has_dead(facts, object), object.kind()) {
+        (true, _) => {
             format!("setpoint dead list {name}   |   setpoint dead retry {name} --all   |   setpoint inbox {name}")
         }
-        false => format!("setpoint send {name} TEXT   |   setpoint inbox {name}   |   setpoint pause {object}"),
+        (false, "mailbox") => {
+            format!("setpoint send {name} TEXT   |   setpoint inbox {name}   |   setpoint pause {object}")
+        }
+        (false, _) => format!("setpoint inbox {name}   |   setpoint runs {name}   |   setpoint pause {object}"),
     })
 }
 

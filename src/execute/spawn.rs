@@ -159,12 +159,7 @@ impl Starter {
             durable: spawn.launch.is_durable,
         })
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        let mut memory = std::fs::File::from(memory);
-        memory.write_all(&bytes)?;
-        rustix::fs::fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
-        io::Seek::rewind(&mut memory)?;
-        Ok(memory)
+        sealed(&bytes)
     }
 
     fn controllers(&self) -> cgroup::Controllers {
@@ -190,6 +185,16 @@ impl Starter {
             ..Bounds::default()
         }
     }
+}
+
+/// Bytes in memory that cannot change any more, to be read from their beginning.
+fn sealed(bytes: &[u8]) -> io::Result<std::fs::File> {
+    let memory = rustix::fs::memfd_create("setpoint-launch", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let mut memory = std::fs::File::from(memory);
+    memory.write_all(bytes)?;
+    rustix::fs::fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK)?;
+    io::Seek::rewind(&mut memory)?;
+    Ok(memory)
 }
 
 fn joined(mut name: OsString, value: &OsStr) -> OsString {

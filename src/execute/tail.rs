@@ -16,7 +16,7 @@ const READ_MAX: u64 = 16 << 10;
 /// The most lines.
 const LINES_MAX: usize = 20;
 
-/// The last lines of the newest log file of an instance, at most [`LINES_MAX`]; nothing when there are none. What is no
+/// The last lines of the newest log file of an instance, at most twenty; nothing when there are none. What is no
 /// UTF-8 becomes U+FFFD.
 #[must_use]
 pub fn last_lines(folder: &Path, prefix: &str) -> Option<String> {

@@ -318,7 +318,7 @@ fn code_3_for_what_is_not_there() {
         = 3
         $ setpoint explain nothing
         ! error: there is no kind `nothing`.
-        !   help: there are: capability, cronjob, job, quiethours, service, settings, workflow
+        !   help: there are: capability, cronjob, job, mailbox, quiethours, service, settings, trigger, workflow
         = 3
         $ setpoint explain service.nothing
         ! error: `service` has no field `nothing`.
@@ -326,7 +326,7 @@ fn code_3_for_what_is_not_there() {
         = 3
         $ setpoint schema nothing
         ! error: there is no kind `nothing`.
-        !   help: there are: capability, cronjob, job, quiethours, service, settings, workflow
+        !   help: there are: capability, cronjob, job, mailbox, quiethours, service, settings, trigger, workflow
         = 3
     "#]]
     .assert_eq(&transcript(&world, &lines));

@@ -188,7 +188,7 @@ fn a_service_that_fails_is_told_of_once_and_taken_up_again() {
     service.with(|held| held.first.extend(bad));
     service.add("a", json!({ "type": "note", "subject": "one", "from": "ada" }));
     let _controller = world.controller();
-    world.until("it is done", || service.with(|held| held.done.get("a").is_some()));
+    world.until("it is done", || service.with(|held| held.done.contains_key("a")));
     world.until("it is said", || world.ok(&["events"]).contains("mailbox.source-recovered"));
     let events = world.ok(&["events"]);
     let failed: Vec<&str> = events.lines().filter(|line| line.contains("mailbox.source-failed")).collect();

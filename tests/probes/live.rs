@@ -86,6 +86,8 @@ fn a_file_that_is_not_touched_is_a_silence() {
     world.until("the touches are seen", || instance(&world, "web/0")["health"]["live"]["pass"] == true);
     std::fs::write(world.manifests().join("quiet"), "").expect("a file");
     world.until("it falls silent", || !processes::is_alive(main));
+    // Its shim writes the end down after the process is gone.
+    world.until("its end is written", || world.attempts("web/0")[0].1.is_some());
     let attempts = world.attempts("web/0");
     let how = attempts[0].1.as_ref().map(|end| end.how.clone());
     assert!(matches!(&how, Some(How::Unhealthy(text)) if text.contains("alive: not touched for")), "{how:?}");

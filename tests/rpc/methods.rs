@@ -76,7 +76,8 @@ fn about_the_controller(table: &mut Table) {
 fn about_requests(world: &World, table: &mut Table) {
     let web = json!({ "action": "cycle", "for": "service/web/0", "handoff": "a word" });
     let made = table.ok("request.create", web);
-    assert_eq!((&made["object"], &made["attempts"]), (&json!("service/web"), &json!({ "0": 1 })), "{made}");
+    assert_eq!(made["object"], json!("service/web"), "{made}");
+    assert!(made["attempts"]["0"].as_u64().is_some_and(|attempt| attempt > 0), "{made}");
     let done = || world.ok(&["events", "--type", "service.request-done"]).contains("cycle asked for by");
     world.until("it is done", done);
     assert_eq!(table.refused("request.create", json!({ "action": "restart" })), -32602);
