@@ -16,7 +16,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
             items
         }
         Err(error) => {
-            assert!(serde_json::from_slice::<Value>(bytes).is_err() || bytes.contains(&b'['));
+            // A number beyond 64 bits would lose digits, so its line is not taken.
+            let is_large = error.message.contains("64 bits");
+            assert!(is_large || serde_json::from_slice::<Value>(bytes).is_err() || bytes.contains(&b'['));
             black_box(message::line(&message::reply(&Value::Null, Err(error))));
             return;
         }
