@@ -23,7 +23,7 @@ use crate::engine::{BootTime, Cause, InstanceId, Now, ObjectRef, Timestamp};
 use crate::home::Home;
 use crate::store::reader::Reader;
 use crate::store::writer::Writer;
-use crate::store::{self, AttemptRow, Given, Reply, ResultSource, TickRow, Trouble, Write};
+use crate::store::{self, AttemptRow, Given, Reply, ResultSource, Retention, TickRow, Trouble, Write};
 
 /// An answer of the writer, by the number of the entry.
 pub type Settled = (u64, Result<Reply, Trouble>);
@@ -52,6 +52,8 @@ pub struct Books {
     /// Entries sent since the past was last looked through, and when that was.
     pub(super) sent: u64,
     pub(super) pruned_at: Option<BootTime>,
+    /// What is kept, while the past is being looked through.
+    pub(super) retention: Option<Retention>,
 }
 
 /// An entry on its way to the disk.
@@ -95,6 +97,8 @@ pub type Gave = Arc<Mutex<Option<Given>>>;
 pub enum News {
     /// Nothing but facts.
     Facts,
+    /// The store is in its place, as it was.
+    Well,
     /// The store is back, and may be another one: everything has to be read again.
     Anew,
     /// This run is over, with all its steps.
@@ -130,6 +134,7 @@ impl Books {
             is_stale: false,
             sent: 0,
             pruned_at: None,
+            retention: None,
         }
     }
 
@@ -311,6 +316,7 @@ impl Books {
         }
         let news = match answer {
             Ok(reply) => {
+                let was_well = ledger.trouble.is_none() && !self.is_stale;
                 self.trouble_at = None;
                 ledger.trouble = None;
                 let (news, said) = match entry {
@@ -318,6 +324,7 @@ impl Books {
                         let (news, said) = queues::posted(ledger, &object, post, reply, now);
                         (news, Some(said))
                     }
+                    Entry::Look if was_well => (News::Well, None),
                     entry => {
                         let (news, why) = written(ledger, &object, entry, reply);
                         (news, why.map(Err))

@@ -42,6 +42,9 @@ use crate::probe::Card;
 /// How often processes are listed although nothing has happened.
 pub const RELIST: Duration = Duration::from_secs(60);
 
+/// A pass comes at least this often, although nothing has asked for one.
+const PASS_ANYWAY: Duration = Duration::from_secs(600);
+
 /// The most passes in a row without an event; each has to have changed something.
 const PASSES_MAX: usize = 8;
 
@@ -83,6 +86,10 @@ pub struct Core {
     /// Instances to look at again, with when and how often that was tried.
     pub(super) doubts: BTreeMap<InstanceId, (BootTime, u32)>,
     pub(super) relist_at: BootTime,
+    /// What is decided by may be another since the last pass.
+    pub(super) is_changed: bool,
+    /// When the last pass was.
+    passed_at: BootTime,
     pub(super) plan: Plan,
     pub(super) journal: Journal,
     /// The records could not be listed.
@@ -151,6 +158,8 @@ impl Core {
             ending: BTreeMap::new(),
             doubts: BTreeMap::new(),
             relist_at: BootTime::default(),
+            is_changed: true,
+            passed_at: BootTime::default(),
             plan: Plan { generation: 0, decisions: Vec::new(), wake_at: None, wake_wall: None },
             is_unlisted: false,
             is_draining: false,
@@ -177,6 +186,7 @@ impl Core {
         if newest == Some(self.stored.generation) && self.desired.coverage == Coverage::Whole {
             return;
         }
+        self.note_change();
         match self.store.read_current() {
             Ok(stored) => {
                 tracing::info!(
@@ -204,7 +214,13 @@ impl Core {
         let mut wake_at = self.relist_at;
         for _ in 0..PASSES_MAX {
             let now = self.clock.now();
+            let is_due = self.is_due(&now);
             self.look_again(&now);
+            if !is_due && !self.is_changed {
+                // The same facts give the same plan until a moment comes that the plan itself has named.
+                return self.wakes_at();
+            }
+            (self.is_changed, self.passed_at) = (false, now.boot);
             self.note_gone(&now);
             self.look_for_twins(&now);
             self.look_after_books(&now);
@@ -216,22 +232,40 @@ impl Core {
             // Words come after deeds: a restart does not wait for a log line.
             self.report(&plan);
             self.report_store();
-            let doubt = self.doubts.values().map(|(due, _)| *due).min();
-            wake_at =
-                [plan.wake_at, doubt, self.starts.due(), self.twins_due(), self.books.due(), Some(self.relist_at)]
-                    .into_iter()
-                    .flatten()
-                    .min()
-                    .unwrap_or(self.relist_at);
             self.plan = plan;
+            wake_at = self.wakes_at();
             if !is_more {
                 break;
             }
+            self.is_changed = true;
             // Whatever is still due comes with the next turn of the loop, at once.
             wake_at = now.boot;
         }
         self.ask_those_that_run();
         wake_at
+    }
+
+    /// When to wake at the latest, although nothing happens.
+    fn wakes_at(&self) -> BootTime {
+        self.moments().fold(self.relist_at, BootTime::min)
+    }
+
+    /// The moments that something known now has to be decided or looked at again.
+    fn moments(&self) -> impl Iterator<Item = BootTime> {
+        let doubt = self.doubts.values().map(|(due, _)| *due).min();
+        [self.plan.wake_at, doubt, self.starts.due(), self.twins_due(), self.books.due()].into_iter().flatten()
+    }
+
+    /// True when such a moment has come, or the last pass is long ago.
+    fn is_due(&self, now: &Now) -> bool {
+        self.moments().any(|at| at <= now.boot)
+            || self.plan.wake_wall.is_some_and(|at| at <= now.wall)
+            || self.passed_at.after(PASS_ANYWAY) <= now.boot
+    }
+
+    /// Says that what is decided by may be another.
+    pub fn note_change(&mut self) {
+        self.is_changed = true;
     }
 
     fn decide(&mut self, now: &Now) -> Plan {

@@ -48,6 +48,7 @@ impl Core {
                 self.is_unlisted = true;
             }
         }
+        self.note_change();
         self.looked();
     }
 
@@ -60,11 +61,12 @@ impl Core {
     /// Looks at what may have changed unnoticed: processes that no pidfd watches, and instances without one.
     pub(super) fn relist(&mut self) {
         if self.books.is_to_be_pruned(crate::observe::clock::boot()) {
-            self.prune(None);
+            self.prune();
         }
         if self.schedules.forget_if_zones_changed() {
             tracing::info!("zone data has changed, so due times are worked out anew");
             self.follow_runs();
+            self.note_change();
         }
         let mut pinned = BTreeSet::new();
         let mut settled = BTreeSet::new();
@@ -97,7 +99,9 @@ impl Core {
 
     fn look_by(&mut self, listing: &Listing, ids: Vec<InstanceId>, want_trees: bool) {
         let (mut seen, last) = look(self.cx(), listing, ids.clone(), want_trees);
+        self.is_changed |= self.observed.coverage != seen.coverage;
         self.observed.coverage = seen.coverage.clone();
+        self.is_changed |= last.0.iter().any(|(id, attempt)| self.backoff.0.get(id) != Some(attempt));
         self.backoff.0.extend(last.0);
         let asked: BTreeSet<&InstanceId> = ids.iter().collect();
         let others: Vec<InstanceId> = seen.sightings.keys().filter(|id| !asked.contains(id)).cloned().collect();
@@ -106,7 +110,9 @@ impl Core {
                 continue;
             }
             let sighting = seen.sightings.remove(id).unwrap_or(Sighting::of(Sight::Absent));
+            let before = self.observed.sightings.get(id).cloned();
             self.take_in(id, sighting);
+            self.is_changed |= before.as_ref() != self.observed.sightings.get(id);
         }
     }
 
@@ -176,7 +182,7 @@ impl Core {
                     }
                 }
                 // It ended between the look and the pin.
-                Ok(None) => self.doubt(id),
+                Ok(None) => _ = self.doubts.insert(id.clone(), (BootTime::default(), 0)),
                 Err(error) => self.tell_once(format!("{id} cannot be watched: {error}")),
             }
         }
@@ -265,6 +271,7 @@ impl Core {
             if taken.is_empty() {
                 return is_urgent;
             }
+            self.note_change();
             for (sign, fd) in taken {
                 match sign {
                     Sign::Ended(id, _) => {
@@ -286,7 +293,15 @@ impl Core {
         let answer = answer::parse(bytes.get(..length).unwrap_or_default());
         self.starts.landed(id);
         match answer {
-            Some(Answer::Started { .. }) => return self.look_once(id),
+            Some(Answer::Started { .. }) => {
+                self.look_once(id);
+                if self.doubts.contains_key(id) {
+                    // What is over before it could be watched has left its end in the record.
+                    self.look_once(id);
+                }
+                return self.observed.sightings.get(id).is_some_and(|s| matches!(s.sight, Sight::Seen(_)))
+                    && !self.doubts.contains_key(id);
+            }
             Some(Answer::Failed { stage: Stage::Home | Stage::Spec | Stage::Fork, text, errno: _ }) => {
                 self.refuse(id, &text);
             }

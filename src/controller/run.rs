@@ -221,6 +221,7 @@ impl Ears {
             ready = self.due.readable() => {
                 if let Ok(mut ready) = ready { ready.clear_ready(); }
                 life.wake.clear();
+                return true;
             }
             ready = self.rings.readable() => {
                 if let Ok(mut ready) = ready { ready.clear_ready(); }
@@ -231,8 +232,14 @@ impl Ears {
                 while let Ok(answer) = self.settled.try_recv() { is_urgent |= life.core.settled(answer); }
                 return is_urgent;
             }
-            Some(request) = self.asked.recv() => life.answer(request),
-            Some(note) = self.notes.recv() => life.note(note),
+            Some(request) = self.asked.recv() => {
+                life.answer(request);
+                return true;
+            }
+            Some(note) = self.notes.recv() => {
+                life.note(note);
+                return true;
+            }
             Some(card) = self.cards.recv() => {
                 life.core.hear(&card);
                 // A thousand services that come up at once are one decision.
@@ -240,6 +247,7 @@ impl Ears {
             }
             kind = self.signals.next() => life.signalled(kind),
         }
+        life.core.note_change();
         true
     }
 }
@@ -360,6 +368,9 @@ impl Life {
     }
 
     fn answer(&mut self, Request { ask, answer }: Request) {
+        if let Ask::Run { .. } | Ask::Post { .. } | Ask::Reload | Ask::Stop { .. } = ask {
+            self.core.note_change();
+        }
         match ask {
             Ask::Ping => _ = answer.send(Ok(json!({ "pid": self.status.pid, "version": self.status.version }))),
             Ask::Status => {
@@ -389,6 +400,9 @@ impl Life {
     }
 
     fn note(&mut self, note: Note) {
+        if !matches!(note, Note::Desired) {
+            self.core.note_change();
+        }
         match note {
             Note::Desired => self.refresh(),
             Note::Changes(news) => self.core.take_changes(news),

@@ -207,8 +207,8 @@ impl Core {
     pub fn settled(&mut self, settled: Settled) -> bool {
         let now = self.clock.now();
         let news = self.books.settled(&mut self.observed.ledger, settled, &now);
-        // That an event is kept is not worth another line in `state.json`.
-        self.is_news |= !matches!(news, Some(News::Told { .. }));
+        // That an event is kept, or the store in its place, is not worth another line in `state.json`.
+        self.is_news |= !matches!(news, Some(News::Told { .. } | News::Well));
         match news {
             Some(News::Over(id)) => {
                 let first = InstanceId { object: id.object.clone(), cause: Cause::Slot(0) };
@@ -230,8 +230,8 @@ impl Core {
             }
             Some(News::Forgotten { runs, next }) => {
                 self.forget_logs(&runs);
-                if next.is_some() {
-                    self.prune(next);
+                if let (Some(next), Some(retention)) = (next, self.books.retention.take()) {
+                    self.books.prune(Retention { from: Some(next), ..retention }, now.boot);
                 }
                 return false;
             }
@@ -239,23 +239,24 @@ impl Core {
                 self.told(lost);
                 return false;
             }
+            Some(News::Well) => return false,
             Some(News::Facts) | None => {}
         }
+        self.note_change();
         true
     }
 
     /// Has the store forget what is too old or too much; together with the relist, so that nothing wakes up for it.
-    pub(super) fn prune(&mut self, from: Option<ObjectRef>) {
+    pub(super) fn prune(&mut self) {
         if !self.books.is_open() || self.observed.ledger.trouble.is_some() {
             return;
         }
         let now = self.clock.now();
-        let present = self.desired.objects.keys().cloned().collect();
+        let present = Arc::new(self.desired.objects.keys().cloned().collect());
         // An object that could not be read is there all the same.
         let is_whole = self.desired.coverage == crate::engine::Coverage::Whole;
         let settings = order::settings(&self.desired).cloned().unwrap_or_default().retention;
         let mut retention = Retention::of(now.wall, is_whole.then_some(present));
-        retention.from = from;
         retention.events = settings.events;
         retention.ticks = Keep { count: settings.ticks, age: settings.age };
         retention.runs.age = settings.age;

@@ -42,6 +42,7 @@ impl Books {
         let is_asked = self.pending.values().any(|pending| matches!(pending.entry, Entry::Prune));
         if let (Ok(object), true) = (ObjectRef::new("store", "0"), self.is_open() && !is_asked) {
             self.pruned_at = Some(now);
+            self.retention = Some(retention.clone());
             self.send(Write::Prune(Box::new(retention)), Pending { object, entry: Entry::Prune, asker: None });
             self.sent = 0;
         }

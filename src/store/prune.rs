@@ -30,7 +30,10 @@ pub(super) fn slice(store: &Sqlite, retention: &Retention) -> rusqlite::Result<P
     let has_more = messages(store, retention, &mut pruned)?;
     let mut here = match &retention.from {
         Some(object) => Some(object.clone()),
-        None => next(store, "")?,
+        None => {
+            cursors(store, retention)?;
+            next(store, "")?
+        }
     };
     for _ in 0..OBJECTS_MAX {
         let Some(object) = here else { break };
@@ -77,6 +80,20 @@ fn messages(store: &Sqlite, retention: &Retention, pruned: &mut Pruned) -> rusql
     Ok(has_more)
 }
 
+/// Removes how far schedules were that are gone for long.
+fn cursors(store: &Sqlite, retention: &Retention) -> rusqlite::Result<()> {
+    let Some(present) = &retention.present else { return Ok(()) };
+    let since = before(retention.now, retention.runs.age);
+    let mut statement = store.connection.prepare_cached(statements::OLD_CURSORS)?;
+    let old = statement.query_map(params![since], |row| row.get::<_, String>(0))?;
+    for name in old.collect::<rusqlite::Result<Vec<String>>>()? {
+        if !name.parse().is_ok_and(|object| present.contains(&object)) {
+            store.execute(statements::PRUNE_CURSOR, params![name, since])?;
+        }
+    }
+    Ok(())
+}
+
 fn next(store: &Sqlite, after: &str) -> rusqlite::Result<Option<ObjectRef>> {
     let mut statement = store.connection.prepare_cached(statements::NEXT_OBJECT)?;
     let name: Option<String> = statement.query_row(params![after], |row| row.get(0))?;
@@ -106,9 +123,6 @@ fn of_object(
     // The steps of those that went, and then the steps of these.
     let steps = causes(store, statements::ORPHANS, params![object.as_str(), limit])?;
     remove(store, object, &steps, pruned)?;
-    if !is_present {
-        store.execute(statements::PRUNE_CURSOR, params![object.as_str(), since])?;
-    }
     // Steps have steps: while any went, there may be others.
     let has_steps = !steps.is_empty();
     Ok(if has_steps { ROWS_MAX } else { ticks.max(old.len()) })

@@ -85,7 +85,6 @@ pub(super) const NEXT_OBJECT: &str = "
 select min(object) from (
     select min(object) as object from runs where object > $1
     union all select min(object) from ticks where object > $1
-    union all select min(object) from cursors where object > $1
     union all select min(object) from messages where object > $1) as firsts";
 
 /// All but `$2` of the due times of an object, and those before `$3`; `$4` of them are kept in any case.
@@ -121,6 +120,8 @@ select cause from runs as step where object = $1 and parent is not null and stat
     select 1 from runs as whole where whole.object = $1 and whole.cause = step.parent) limit $2";
 
 pub(super) const DELETE_RUN: &str = "delete from runs where object = $1 and cause = $2";
+
+pub(super) const OLD_CURSORS: &str = "select object from cursors where at_ms < $1";
 
 pub(super) const PRUNE_CURSOR: &str = "delete from cursors where object = $1 and at_ms < $2";
 

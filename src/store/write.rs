@@ -310,7 +310,7 @@ pub struct Retention {
     pub from: Option<ObjectRef>,
     /// The objects that exist; of each the last run of every origin is kept for ever. None when that is not known:
     /// then it is kept of all.
-    pub present: Option<BTreeSet<ObjectRef>>,
+    pub present: Option<Arc<BTreeSet<ObjectRef>>>,
     /// Events, in all.
     pub events: u32,
     /// Due times of each object.
@@ -329,7 +329,7 @@ impl Retention {
     /// The defaults: 10 000 events, 1 000 due times and 100 runs of each object, both for 90 days; messages that are over
     /// for a day, 10 000 dead letters for 14 days.
     #[must_use]
-    pub fn of(now: Timestamp, present: Option<BTreeSet<ObjectRef>>) -> Retention {
+    pub fn of(now: Timestamp, present: Option<Arc<BTreeSet<ObjectRef>>>) -> Retention {
         let days = |count: u64| Duration::from_secs(count * 86_400);
         let age = days(90);
         Retention {

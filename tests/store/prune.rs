@@ -72,7 +72,7 @@ fn runs_go_by_count_and_age_and_the_last_of_each_origin_stays() {
     prune(&writer, retention(100));
     assert_eq!(causes(&world, "job/a"), ["119"], "too old, and the last");
     assert_eq!(causes(&world, "job/b"), ["3", "2", "run-1"], "the last of each origin, and what is open");
-    let gone = Retention { present: Some(BTreeSet::from([object("job/a")])), ..retention(100) };
+    let gone = Retention { present: Some(Arc::new(BTreeSet::from([object("job/a")]))), ..retention(100) };
     prune(&writer, gone);
     assert_eq!((causes(&world, "job/a"), causes(&world, "job/b")), (vec!["119".to_owned()], vec!["3".to_owned()]));
 }
@@ -134,7 +134,7 @@ fn due_times_go_by_count_and_age() {
     prune(&writer, retention(100));
     assert_eq!((count("cronjob/a"), count("cronjob/b")), (1, 1));
     assert_eq!(world.reader().cursors().unwrap().len(), 2);
-    prune(&writer, Retention { present: Some(BTreeSet::from([object("cronjob/a")])), ..retention(100) });
+    prune(&writer, Retention { present: Some(Arc::new(BTreeSet::from([object("cronjob/a")]))), ..retention(100) });
     assert_eq!((count("cronjob/a"), count("cronjob/b")), (1, 0));
     assert_eq!(world.reader().cursors().unwrap(), [cursor("cronjob/a", 1)], "the cursor of what is gone goes too");
 }
