@@ -45,11 +45,18 @@ pub struct Log {
 
 impl Log {
     /// Opens the newest file, or the next when that one is full. An error is remembered and met by trying again at
-    /// every write.
+    /// every write. `of_run` says which attempt of a run it is for: their folder may hold a file for each of a hundred
+    /// thousand runs, and is not listed for one of them.
     ///
     /// # Errors
     /// Only when there is no memory.
-    pub fn open(root: &Path, folder: &Path, prefix: &OsStr, policy: &Policy) -> std::io::Result<Log> {
+    pub fn open(
+        root: &Path,
+        folder: &Path,
+        prefix: &OsStr,
+        policy: &Policy,
+        of_run: Option<u32>,
+    ) -> std::io::Result<Log> {
         let mut log = Log {
             root: root.to_owned(),
             folder: folder.to_owned(),
@@ -68,7 +75,11 @@ impl Log {
             dropped: 0,
         };
         // Tried again at the first write.
-        let _ = log.reopen();
+        let _ = match of_run {
+            Some(1) => log.advance(),
+            Some(_) => log.reopen_first(),
+            None => log.reopen(),
+        };
         Ok(log)
     }
 
@@ -236,16 +247,37 @@ impl Log {
         whole
     }
 
+    /// Opens the first file there is while it is the only one, which is what nearly every run has.
+    fn reopen_first(&mut self) -> Result<(), Errno> {
+        let folder = open_below(&self.root, &self.folder).map_err(|error| errno(&error))?;
+        let is_there = |number| {
+            let name = file_name(&self.prefix, number);
+            rustix::fs::statat(&folder, OsStr::from_bytes(name.as_bytes()), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        };
+        if is_there(1) && !is_there(2) { self.go_on(&folder, 1) } else { self.reopen() }
+    }
+
     /// Opens the newest file there is, or the next one when it is full.
     fn reopen(&mut self) -> Result<(), Errno> {
-        self.file = None;
         let folder = open_below(&self.root, &self.folder).map_err(|error| errno(&error))?;
+        let newest = self.newest(&folder)?;
+        self.go_on(&folder, newest)
+    }
+
+    /// The number of the newest file; 0 when there is none.
+    fn newest(&self, folder: &OwnedFd) -> Result<u32, Errno> {
         let mut newest = 0;
-        each_name(&folder, |name| newest = newest.max(file_number(&self.prefix, name).unwrap_or(0)))?;
+        each_name(folder, |name| newest = newest.max(file_number(&self.prefix, name).unwrap_or(0)))?;
+        Ok(newest)
+    }
+
+    /// Opens the file of this number, or the next one when it is full, or there is none.
+    fn go_on(&mut self, folder: &OwnedFd, newest: u32) -> Result<(), Errno> {
+        self.file = None;
         if newest > 0 {
             let name = file_name(&self.prefix, newest);
             let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let file = rustix::fs::openat(&folder, OsStr::from_bytes(name.as_bytes()), flags, Mode::empty())?;
+            let file = rustix::fs::openat(folder, OsStr::from_bytes(name.as_bytes()), flags, Mode::empty())?;
             let size = u64::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
             if size < self.max_size {
                 self.size = size + end_line(&file, size)?;
@@ -255,7 +287,7 @@ impl Log {
             }
         }
         self.number = newest;
-        self.create_next(&folder)
+        self.create_next(folder)
     }
 
     /// Goes on in the next file.
@@ -266,7 +298,14 @@ impl Log {
     }
 
     fn create_next(&mut self, folder: &OwnedFd) -> Result<(), Errno> {
-        let next = self.number.saturating_add(1);
+        match self.create(folder, self.number.saturating_add(1)) {
+            // Somebody else's, or one of a run of the same name that nobody remembers.
+            Err(Errno::EXIST) => self.create(folder, self.newest(folder)?.saturating_add(1)),
+            created => created,
+        }
+    }
+
+    fn create(&mut self, folder: &OwnedFd, next: u32) -> Result<(), Errno> {
         let name = file_name(&self.prefix, next);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;

@@ -279,7 +279,9 @@ struct Forked {
 
 fn fork_payload(launch: &Launch<'_>, claim: &Claim) -> Result<Forked, Answer> {
     let no_start = |error: io::Error| failed(Stage::Fork, &error, "cannot start another process");
-    let log = Log::open(launch.home_root, launch.log_dir, launch.log_prefix, &launch.policy).map_err(no_start)?;
+    let of_run = launch.durable.then_some(launch.attempt);
+    let log = Log::open(launch.home_root, launch.log_dir, launch.log_prefix, &launch.policy, of_run);
+    let log = log.map_err(no_start)?;
     let (theirs, ours) = wire::make(launch)?;
     let waiting = payload::fork(launch, &theirs, &claim.lock).map_err(no_start)?;
     match Pump::new(ours.stdout, ours.stderr, log) {

@@ -86,7 +86,7 @@ impl Sqlite {
     }
 
     fn batch(&self, batch: Vec<Write>) -> Result<Vec<Result<Reply, Trouble>>, Trouble> {
-        let run = |sql: &str| self.connection.execute_batch(sql).map_err(|error| self.trouble(&error));
+        let run = |sql: &str| self.execute(sql, []).map(drop).map_err(|error| self.trouble(&error));
         run("begin immediate")?;
         let mut answers = Vec::with_capacity(batch.len());
         for write in batch {
