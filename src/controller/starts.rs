@@ -17,6 +17,9 @@ use crate::execute::environment::{self, Given};
 /// How many starts are under way at once: enough to keep all cores busy, few enough to keep the rest responsive.
 pub const FLYING_MAX: usize = 16;
 
+/// So much of that is left to what is to be kept up: a Service that died does not wait behind a hundred Jobs.
+const KEPT_FREE: usize = 4;
+
 /// The starts.
 #[derive(Debug, Default)]
 pub struct Starts {
@@ -25,7 +28,7 @@ pub struct Starts {
     /// Those that somebody gathers for, by number.
     gathering: BTreeMap<InstanceId, Gathering>,
     gatherings: u64,
-    /// Those that wait for room, with what was gathered for them; nothing where all of it is at hand.
+    /// Those that wait for room, runs last, with what was gathered for them; nothing where all of it is at hand.
     queued: VecDeque<(Start, Option<Ready>)>,
     flying: BTreeMap<InstanceId, Flight>,
     /// Parents of shims that had not ended when their answer came.
@@ -45,6 +48,10 @@ pub struct Start {
     pub spawn: Box<Spawn>,
     /// By which generation.
     pub generation: u64,
+}
+
+fn is_run(start: &Start) -> bool {
+    start.spawn.launch.is_durable
 }
 
 /// What a payload is given, or why there is no such thing.
@@ -98,10 +105,16 @@ impl Starts {
         seen.sightings.insert(id.clone(), Sighting::of(Sight::Seen(alive)));
         let start = Start { id: id.clone(), spawn, generation };
         if environment::is_at_hand(&start.spawn.launch) {
-            self.queued.push_back((start, None));
+            self.line_up(start, None);
         } else {
             self.needy.push_back(start);
         }
+    }
+
+    /// Puts a start behind those that came before it; what is to be kept up goes before all runs.
+    fn line_up(&mut self, start: Start, ready: Option<Ready>) {
+        let place = if is_run(&start) { self.queued.len() } else { self.queued.partition_point(|(s, _)| !is_run(s)) };
+        self.queued.insert(place, (start, ready));
     }
 
     /// The next start to gather for.
@@ -126,13 +139,13 @@ impl Starts {
         if self.gathering.get(id).is_some_and(|gathering| gathering.number == number)
             && let Some(Gathering { start, asked, .. }) = self.gathering.remove(id)
         {
-            self.queued.push_back((start, Some(asked.answer())));
+            self.line_up(start, Some(asked.answer()));
         }
     }
 
     /// A start for which nothing can be gathered.
     pub fn fails(&mut self, start: Start, why: String) {
-        self.queued.push_back((start, Some(Err(why))));
+        self.line_up(start, Some(Err(why)));
     }
 
     /// Gives up on what is gathered for too long.
@@ -146,9 +159,12 @@ impl Starts {
         }
     }
 
-    /// The next starts, as many as there is room for.
+    /// The next starts, as many as there is room for; those of runs last.
     pub fn take_next(&mut self) -> Vec<(Start, Ready)> {
-        let room = FLYING_MAX.saturating_sub(self.flying.len()).min(self.queued.len());
+        let free = FLYING_MAX.saturating_sub(self.flying.len());
+        let kept = self.queued.partition_point(|(start, _)| !is_run(start)).min(free);
+        let runs = free.saturating_sub(kept.max(KEPT_FREE));
+        let room = (kept + runs).min(self.queued.len());
         // What is at hand is gathered here and now, without asking anybody.
         let gathered = |(start, ready): (Start, Option<Ready>)| {
             let ready = ready.unwrap_or_else(|| environment::gather(&start.spawn.launch));
@@ -221,16 +237,47 @@ mod tests {
         if is_needy {
             launch.env.insert("A".to_owned(), EnvValue::FromFile("/no/such/file".to_owned()));
         }
-        let spawn = Spawn {
+        starts.queue(&id, Box::new(Spawn { launch: Arc::new(launch), ..spawn() }), 1, at(0), seen);
+        id
+    }
+
+    fn spawn() -> Spawn {
+        Spawn {
             attempt: 1,
             uid: "5f1c".into(),
             revision: "1:9f86d081884c7d65".parse().expect("a revision"),
             streak: Streak::default(),
-            launch: Arc::new(launch),
+            launch: Arc::new(Launch::new(Command::Line("true".to_owned()), "/")),
             policy: Policy::DEFAULT,
-        };
-        starts.queue(&id, Box::new(spawn), 1, at(0), seen);
-        id
+        }
+    }
+
+    #[test]
+    fn what_is_kept_up_waits_behind_no_run() {
+        let (mut starts, mut seen) = (Starts::default(), Observed::empty());
+        for number in 0..40 {
+            let id: InstanceId = format!("job/many-{number}/1").parse().expect("a name");
+            let mut launch = Launch::new(Command::Line("true".to_owned()), "/");
+            launch.is_durable = true;
+            let spawn = Spawn { launch: Arc::new(launch), ..spawn() };
+            starts.queue(&id, Box::new(spawn), 1, at(0), &mut seen);
+        }
+        let first = starts.take_next();
+        assert_eq!(first.len(), FLYING_MAX - KEPT_FREE);
+        for (start, _) in first {
+            let child = std::process::Command::new("true").spawn().expect("it can be started");
+            starts.flies(start.id, child, at(0));
+        }
+        assert!(starts.take_next().is_empty(), "the rest is kept free");
+        let web = queue(&mut starts, &mut seen, false);
+        let next: Vec<InstanceId> = starts.take_next().into_iter().map(|(start, _)| start.id).collect();
+        assert_eq!(next, [web]);
+        starts.landed(&"job/many-0/1".parse().expect("a name"));
+        let next: Vec<String> = starts.take_next().into_iter().map(|(start, _)| start.id.to_string()).collect();
+        assert_eq!(next, ["job/many-12/1"]);
+        for mut flight in std::mem::take(&mut starts.flying).into_values().map(|flight| flight.child) {
+            flight.wait().expect("it ends");
+        }
     }
 
     fn gathers(starts: &mut Starts, question: Asked) -> u64 {
