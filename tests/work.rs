@@ -15,6 +15,8 @@ mod kills;
 mod processes;
 #[path = "work/steps.rs"]
 mod steps;
+#[path = "work/stories.rs"]
+mod stories;
 #[path = "work/times.rs"]
 mod times;
 #[path = "host/world.rs"]

@@ -15,16 +15,20 @@ use std::path::{Path, PathBuf};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
-/// What is heard of: contents, names and times. Not that somebody reads.
-const FLAGS: WatchFlags = WatchFlags::CREATE
+/// What is heard of on the way to a base: names and times. Not that somebody reads, nor that a file beside it is written.
+/// Added to what the same folder is marked for already.
+const NAMES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::MASK_ADD)
     .union(WatchFlags::DELETE)
-    .union(WatchFlags::MODIFY)
     .union(WatchFlags::ATTRIB)
     .union(WatchFlags::MOVED_FROM)
     .union(WatchFlags::MOVED_TO)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::ONLYDIR);
+
+/// What is heard of inside a base: contents, too.
+const CONTENTS: WatchFlags = NAMES.union(WatchFlags::MODIFY);
 
 /// Room for the hints that are taken at once.
 const ROOM: usize = 64 << 10;
@@ -116,7 +120,11 @@ impl Marks {
     /// # Errors
     /// Why it is not marked.
     pub fn add(&mut self, user: &User, path: &Path) -> Result<(), Refusal> {
-        let wd = match inotify::add_watch(&self.fd, path, FLAGS) {
+        let flags = match user.of {
+            Of::Folder(_) => CONTENTS,
+            Of::Way(..) => NAMES,
+        };
+        let wd = match inotify::add_watch(&self.fd, path, flags) {
             Ok(wd) => wd,
             Err(error) => {
                 self.release(user);

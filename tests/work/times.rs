@@ -8,7 +8,8 @@ use setpoint::store::{Books, TickFilter, TickRow};
 use crate::asks::{outcome, runs};
 use crate::world::World;
 
-fn ticks(world: &World, object: &str) -> Vec<TickRow> {
+/// Every due time of an object that the store knows, oldest first.
+pub fn ticks(world: &World, object: &str) -> Vec<TickRow> {
     let reader = Reader::open(&world.home().join("store.db")).expect("a store that can be read");
     let filter = TickFilter { object: Some(object.parse().expect("a name")), ..TickFilter::default() };
     reader.ticks(&filter).expect("due times")
