@@ -28,6 +28,26 @@ fn a_condition_that_is_not_met_does_nothing() {
     scene.tells(0, &["create tree/yes.rs"]);
 }
 
+/// What `import` writes beside a service that its source starts anew when files change.
+#[test]
+fn a_service_is_started_anew_when_files_change() {
+    let scene = Scene::of(&format!(
+        "watch: ROOT/tree\nsettle: 50ms\nrun: [{}, restart, service/web]\n---\n\
+         kind: Service\nname: web\nrun: sleep 1000\n",
+        env!("CARGO_BIN_EXE_setpoint")
+    ))
+    .begun();
+    let pid = || {
+        let said = scene.world.run(&["get", "service/web", "-o", "json"]).out;
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap_or_default();
+        said["items"][0]["status"]["instances"][0]["pid"].as_u64()
+    };
+    scene.world.until("it runs", || pid().is_some());
+    let before = pid();
+    scene.put("tree/a.rs", "");
+    scene.world.until("another runs", || pid().is_some_and(|pid| Some(pid) != before));
+}
+
 #[test]
 fn parameters_come_as_variables() {
     let scene = Scene::of(
