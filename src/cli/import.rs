@@ -15,7 +15,7 @@ use super::init::SCHEMA;
 use super::validate::is_colored;
 use super::{Failure, Format, Global, Outcome, complain, exit, print};
 use crate::desired::generation::Stored;
-use crate::import::{Around, Draft, FORMATS, Imported, LATER, find, guess, import};
+use crate::import::{Around, Draft, FORMATS, Imported, find, guess, import};
 use crate::kind::{KINDS, KindDef, schema};
 use crate::load::{Form, LoadContext, Problems, counted, load_text, quote};
 
@@ -85,8 +85,7 @@ impl FromArgMatches for Target {
 
 fn after_help() -> String {
     let formats: Vec<String> = FORMATS.iter().map(|format| format!("  {:<16} {}", format.name, format.about)).collect();
-    let later: Vec<&str> = LATER.iter().map(|(name, _)| *name).collect();
-    format!("Formats:\n{}\nNot there yet: {}", formats.join("\n"), later.join(", "))
+    format!("Formats:\n{}", formats.join("\n"))
 }
 
 /// Imports.
@@ -159,10 +158,6 @@ fn meant(words: &[PathBuf]) -> Result<(&'static crate::import::Format, Vec<PathB
     let word = first.to_string_lossy();
     if let Some(format) = find(&word).filter(|_| !rest.is_empty()) {
         return Ok((format, rest.to_vec()));
-    }
-    if let Some((name, what)) = LATER.iter().find(|(name, _)| name.eq_ignore_ascii_case(&word)) {
-        let text = format!("{name} cannot be imported yet ({what})\n  help: there are: {}", names());
-        return Err(Failure::new(exit::USAGE, text));
     }
     let inside = || first.read_dir().ok()?.flatten().find_map(|entry| guess(&entry.path()));
     // A format may be called as its files are.

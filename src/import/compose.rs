@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::beside::Watched;
 use super::source::{Key, Value};
 use super::work::{Rule, Rules, Work};
 use super::{Format, Import, container, procfile, source, words};
@@ -67,7 +68,7 @@ const KEYS: Rules = &[
     ("expose", Rule::Drop("a process opens its ports itself")),
     ("dns*", Rule::Drop("names are those of the machine")),
     ("stdin_open", Rule::Drop("standard input is empty; `tty: true` gives it a terminal")),
-    ("develop", Rule::Drop("files are not watched; a Trigger will do that, and is not there yet")),
+    ("develop", Rule::To(develop)),
     ("extends", Rule::Drop("files are not merged: import what `docker compose config` prints")),
     ("secrets", Rule::Drop("a secret comes by `env: { NAME: { fromFile: PATH } }`")),
     ("configs", Rule::Drop("a configuration is a file of the machine")),
@@ -385,6 +386,28 @@ fn oom_score(work: &mut Work<'_>, key: &Key<'_>) {
 }
 
 /// Labels of containers are for tools that read containers; here they are annotations, which select nothing.
+/// What starts a service anew when its files change. A process of this machine sees its files as they are.
+fn develop(work: &mut Work<'_>, key: &Key<'_>) {
+    for entry in key.get("watch").map(|watch| watch.items()).unwrap_or_default() {
+        let Some(path) = entry.text_of("path") else { continue };
+        let texts = |key: Key<'_>| key.items().iter().filter_map(|item| item.text().map(str::to_owned)).collect();
+        let ignore: Vec<String> = entry.get("ignore").map(texts).unwrap_or_default();
+        match entry.text_of("action").unwrap_or_default() {
+            "sync" => work.same(&entry, ""),
+            "restart" | "sync+restart" => {
+                work.restart_on(&entry, &Watched { paths: vec![path.to_owned()], ignore, settle: None });
+            }
+            "rebuild" => {
+                work.restart_on(&entry, &Watched { paths: vec![path.to_owned()], ignore, settle: None });
+                work.said(&entry, "", "nothing is built: put what builds it in front of `run`");
+            }
+            _ => {
+                work.drop(&entry, "setpoint knows no such action: a Trigger with `watch` and `run` does anything else")
+            }
+        }
+    }
+}
+
 fn labels(work: &mut Work<'_>, key: &Key<'_>) {
     if matches!(key.node.value, Value::Map(_)) {
         return annotations(work, key);

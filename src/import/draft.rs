@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::write;
 use crate::engine::name::{NAME_MAX, is_name};
-use crate::kind::{FieldError, KindDef, cronjob, job, service};
+use crate::kind::{FieldError, KindDef, cronjob, job, mailbox, service, trigger};
 
 /// One object in the making.
 #[derive(Clone, Debug)]
@@ -31,6 +31,13 @@ fn defaults(kind: &KindDef) -> Value {
             "once": false, "enabled": true,
         })),
         lower if lower == job::DEF.lower => joined(&json!({ "keep": "7d" })),
+        lower if lower == trigger::DEF.lower => joined(&json!({
+            "changes": ["create", "modify", "delete"], "settle": "500ms", "gitignore": true, "timeout": "2h",
+            "retry": { "times": 3, "wait": "10s" }, "atOnce": 1, "enabled": true,
+        })),
+        lower if lower == mailbox::DEF.lower => joined(&json!({
+            "atOnce": 1, "maxAge": "3d", "timeout": "2h", "retry": { "times": 4, "wait": "10s" }, "enabled": true,
+        })),
         _ => json!({}),
     }
 }
@@ -185,8 +192,13 @@ impl Draft {
         spec.remove("labels");
         spec.remove("annotations");
         without(&mut spec, &defaults(self.kind));
-        // Where a relative folder starts from makes no difference here.
-        spec.insert("dir".to_owned(), json!("/"));
+        // Where a relative path starts from makes no difference here.
+        for path in self.kind.paths {
+            spec.insert((*path).to_owned(), json!("/"));
+        }
+        if let Some(watch) = spec.get_mut("watch") {
+            from_root(watch);
+        }
         let spec = Value::Object(spec);
         let refused = crate::load::refused(self.kind, &spec);
         if refused.is_empty() {
@@ -203,6 +215,15 @@ impl Draft {
         without(&mut fields, &defaults(self.kind));
         let comment: String = self.from.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         write::manifest(&comment, (self.kind.kind, &self.name), &fields)
+    }
+}
+
+/// Paths as if the manifest stood in the topmost folder.
+fn from_root(value: &mut Value) {
+    match value {
+        Value::String(path) if !path.starts_with('/') => path.insert(0, '/'),
+        Value::Array(items) => items.iter_mut().for_each(from_root),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {}
     }
 }
 

@@ -7,11 +7,14 @@
 //! The surprise: what a source does by its own default is written down where setpoint's differs and somebody would notice
 //! (a database that has 90 s to stop), and left out where setpoint only cares more (how long it tries again).
 
+pub mod aiwg;
+mod beside;
 pub mod compose;
 mod container;
 pub mod crontab;
 pub mod draft;
 mod env;
+pub mod gastown;
 mod ini;
 pub mod pitchfork;
 pub mod pm2;
@@ -23,6 +26,7 @@ pub mod supervisord;
 pub mod systemd;
 mod words;
 mod work;
+pub mod work_buddy;
 mod write;
 
 use std::collections::BTreeMap;
@@ -43,8 +47,8 @@ pub struct Format {
     pub name: &'static str,
     /// One clause: which files these are.
     pub about: &'static str,
-    /// What such a file is called, in lower case; `*` stands for anything, and `folder/*` for any name without a dot in
-    /// such a folder.
+    /// What such a file is called, in lower case; `*` stands for anything. `folder/name` is one in such a folder, and
+    /// `folder/*` any there without a dot in its name.
     pub files: &'static [&'static str],
     read: fn(&Arc<str>, &str) -> Result<Node, Vec<Problem>>,
     import: fn(&mut Import<'_>, &Key<'_>),
@@ -52,19 +56,18 @@ pub struct Format {
 
 /// Every format there is, sorted by name.
 pub const FORMATS: &[Format] = &[
+    aiwg::FORMAT,
     compose::FORMAT,
     crontab::FORMAT,
+    gastown::FORMAT,
     pitchfork::FORMAT,
     pm2::FORMAT,
     process_compose::FORMAT,
     procfile::FORMAT,
     supervisord::FORMAT,
     systemd::FORMAT,
+    work_buddy::FORMAT,
 ];
-
-/// Formats that are planned and not there yet.
-pub const LATER: &[(&str, &str)] =
-    &[("aiwg", "daemon.json of aiwg"), ("gastown", "the daemon's config.json"), ("work-buddy", "the sidecar's jobs")];
 
 /// The format of this name.
 #[must_use]
@@ -77,8 +80,9 @@ pub fn find(name: &str) -> Option<&'static Format> {
 pub fn guess(path: &Path) -> Option<&'static Format> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
     let folder = path.parent().and_then(Path::file_name).and_then(|folder| folder.to_str()).unwrap_or_default();
-    let is_meant = |pattern: &&str| match pattern.strip_suffix("/*") {
-        Some(inside) => inside == folder && !name.contains('.'),
+    let is_meant = |pattern: &&str| match pattern.split_once('/') {
+        Some((inside, "*")) => inside == folder && !name.contains('.'),
+        Some((inside, file)) => inside == folder && fits(file, &name),
         None => fits(pattern, &name),
     };
     FORMATS.iter().find(|format| format.files.iter().any(is_meant))
@@ -154,10 +158,10 @@ pub fn import(format: &Format, files: &[PathBuf], around: &Around) -> Result<Imp
     let mut problems = Vec::new();
     let name = |path: &PathBuf| (stem(path), draft::sane(&stem(path).replace('@', "-")));
     let peers: BTreeMap<String, String> = files.iter().map(name).collect();
-    // A timer only says when, so what it starts is read first.
-    let is_timer = |path: &&PathBuf| path.extension().is_some_and(|end| end == "timer");
+    // A timer or a path only says when, so what it starts is read first.
+    let says_when = |path: &&PathBuf| path.extension().is_some_and(|end| end == "timer" || end == "path");
     let mut units = BTreeMap::new();
-    let in_order = files.iter().filter(|path| !is_timer(path)).chain(files.iter().filter(is_timer));
+    let in_order = files.iter().filter(|path| !says_when(path)).chain(files.iter().filter(says_when));
     for path in in_order {
         let read = read_text(path).map_err(|problem| vec![*problem]);
         match read.and_then(|(file, text)| (format.read)(&file, &text).map(|node| (file, node))) {
@@ -235,6 +239,8 @@ impl<'a> Import<'a> {
             around: self.around,
             folder: self.folder.clone(),
             drafts: &mut self.drafts,
+            names: self.names,
+            beside: Vec::new(),
             vars: BTreeMap::new(),
             peers: &self.peers,
             units: self.units,

@@ -1,17 +1,20 @@
 //! pitchfork.toml.
 //!
-//! In: `[daemons.x]`. Out: a Service per daemon. Not here: `[settings]`, and daemons on a schedule, whose kind is not there
-//! yet.
+//! In: `[daemons.x]`. Out: a Service per daemon, with a Trigger for the files it watches and for its hooks; a CronJob of one
+//! with a schedule. Not here: `[settings]`.
 //!
 //! A daemon without `retry` is not started again when it fails, so `restart: never` is written down.
 //! The surprise: `ready_output` is a pattern and `ready.log` is a text, so only a pattern that is one carries over as it is.
 
 use serde_json::json;
 
+use super::beside::Watched;
 use super::source::Key;
 use super::work::{Rule, Rules, Work};
 use super::{Format, Import, procfile, source, words};
+use crate::engine::schedule::Schedule;
 use crate::kind::address::{HttpAddress, TcpAddress};
+use crate::kind::cronjob;
 
 /// The line in [`super::FORMATS`].
 pub const FORMAT: Format = Format {
@@ -42,8 +45,10 @@ const KEYS: Rules = &[
     ("boot_start", Rule::To(|work, key| work.said(key, "", BOOT))),
     ("auto", Rule::Drop("a service is up while it is applied; nothing starts or stops it when you enter a folder")),
     ("cron", Rule::To(cron)),
-    ("watch*", Rule::Drop("files are not watched; a Trigger will do that, and is not there yet")),
-    ("hooks", Rule::Drop("no command is run at events; a Trigger will do that, and is not there yet")),
+    ("watch", Rule::To(watch)),
+    ("watch_base_dir", Rule::To(|work, key| work.said(key, "", "it is part of the Trigger beside it"))),
+    ("watch_*", Rule::Drop("changes are told by the kernel, and looked for every 30s besides")),
+    ("hooks", Rule::To(|work, key| work.apply(HOOKS, key))),
     ("mise", Rule::Drop("put `mise exec --` in front of `run` yourself")),
     ("port", Rule::To(port)),
     ("expected_port", Rule::To(port)),
@@ -56,6 +61,15 @@ const KEYS: Rules = &[
     ("description", Rule::To(|work, key| work.annotation(key, "description"))),
     ("pty", Rule::To(|work, key| work.flag(key, "tty"))),
 ];
+
+const HOOKS: Rules = &[
+    ("on_ready", Rule::To(|work, key| work.answer(key, "service.ready", "a Trigger beside it runs the command"))),
+    ("on_retry", Rule::To(|work, key| work.answer(key, "service.restarted", "a Trigger beside it runs the command"))),
+    ("on_fail", Rule::To(|work, key| work.answer(key, "service.gave-up", FAILS))),
+    ("*", Rule::Drop("no event is this one: `setpoint explain trigger.event` says what there is to wait for")),
+];
+
+const FAILS: &str = "a Trigger beside it runs the command when it is left down after too many crashes";
 
 const BOOT: &str =
     "what is applied is up while the controller is; `setpoint controller install` starts that with the machine";
@@ -189,9 +203,41 @@ fn cpu_limit(work: &mut Work<'_>, key: &Key<'_>) {
     }
 }
 
+/// With a schedule it is a CronJob. Six fields begin with seconds.
 fn cron(work: &mut Work<'_>, key: &Key<'_>) {
-    work.drop(key, "a schedule is a CronJob, which is not there yet; the service is written with `replicas: 0`");
-    work.draft.set("replicas", json!(0));
+    let times = key.get("schedule").unwrap_or_else(|| key.clone());
+    let fields: Vec<&str> = times.text().unwrap_or_default().split_whitespace().collect();
+    let (text, is_near) = match fields.as_slice() {
+        [second, rest @ ..] if rest.len() == 5 => (rest.join(" "), *second != "0"),
+        fields => (fields.join(" "), false),
+    };
+    if Schedule::parse(&text).is_err() {
+        work.odd(key, "schedule");
+        return work.draft.set("replicas", json!(0));
+    }
+    work.draft.kind = &cronjob::DEF;
+    work.report.is_of(&work.draft.name, cronjob::DEF.lower);
+    work.draft.set("schedule", json!(text));
+    match is_near {
+        true => work.said(&times, "schedule", "it is due at the full minute, not at a second"),
+        false => work.same(&times, "schedule"),
+    }
+    let Some(again) = key.get("retrigger") else { return };
+    match again.text().unwrap_or_default() {
+        "finish" => work.same(&again, "overlap"),
+        "always" => work.map(&again, "overlap", "replace"),
+        _ => work.drop(&again, "how the run before it ended makes no difference; `when` of a Workflow's step can ask"),
+    }
+}
+
+/// It is started anew when one of these changes.
+fn watch(work: &mut Work<'_>, key: &Key<'_>) {
+    let base = work.section.text_of("watch_base_dir").or(work.section.text_of("dir")).unwrap_or(".").to_owned();
+    let inside = |path: &str| {
+        if path.starts_with(['/', '~']) || base == "." { path.to_owned() } else { format!("{base}/{path}") }
+    };
+    let paths = key.items().iter().filter_map(|item| item.text().map(inside)).collect();
+    work.restart_on(key, &Watched { paths, ..Watched::default() });
 }
 
 /// The port a daemon is told in `$PORT`.

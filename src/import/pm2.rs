@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::beside::Watched;
 use super::source::{Key, Node, Value};
 use super::work::{Rule, Rules, Work};
 use super::{Format, Import, procfile, source, words};
@@ -69,10 +70,12 @@ const KEYS: Rules = &[
     ("wait_ready", Rule::Drop("process.send('ready') is not heard: use `ready: { http: ... }`, `log` or `notify`")),
     ("listen_timeout", Rule::Drop("`ready.startup` is the allowance, once there is a probe")),
     ("shutdown_with_message", Rule::Drop("a process is asked to stop by a signal, `stop.signal`")),
-    ("watch*", Rule::Drop("files are not watched; a Trigger will do that, and is not there yet")),
-    ("ignore_watch", Rule::Drop("files are not watched; a Trigger will do that, and is not there yet")),
-    ("cron_restart", Rule::Drop("a restart on a schedule is a CronJob's work, which is not there yet")),
-    ("cron", Rule::Drop("a restart on a schedule is a CronJob's work, which is not there yet")),
+    ("watch", Rule::To(watch)),
+    ("watch_delay", Rule::To(|work, key| with_watch(work, key, millis(key).is_some()))),
+    ("watch_*", Rule::Drop("a Trigger has `settle`, `ignore` and `extensions`")),
+    ("ignore_watch", Rule::To(|work, key| with_watch(work, key, true))),
+    ("cron_restart", Rule::To(|work, key| work.restart_at(key))),
+    ("cron", Rule::To(|work, key| work.restart_at(key))),
     ("out_file", Rule::To(output)),
     ("output", Rule::To(output)),
     ("out", Rule::To(output)),
@@ -211,6 +214,34 @@ fn arguments(key: Option<Key<'_>>) -> Option<Vec<String>> {
 /// Milliseconds, or a text with a unit.
 fn millis(key: &Key<'_>) -> Option<std::time::Duration> {
     key.text().and_then(|text| words::span(text, "ms"))
+}
+
+/// Whether there is anything that is watched.
+fn is_watched(key: &Key<'_>) -> bool {
+    !matches!(&key.node.value, Value::Null) && key.bool() != Some(false)
+}
+
+fn watch(work: &mut Work<'_>, key: &Key<'_>) {
+    if !is_watched(key) {
+        return work.same(key, "");
+    }
+    let texts = |key: &Key<'_>| key.items().iter().filter_map(|item| item.text().map(str::to_owned)).collect();
+    let paths = if key.bool() == Some(true) { vec![".".to_owned()] } else { texts(key) };
+    // What is relative is so to the folder it starts in.
+    let cwd = work.section.text_of("cwd").unwrap_or(".").to_owned();
+    let inside = |path: String| if path.starts_with(['/', '~']) || cwd == "." { path } else { format!("{cwd}/{path}") };
+    let ignore: Vec<String> = work.section.get("ignore_watch").map(|key| texts(&key)).unwrap_or_default();
+    let settle = work.section.get("watch_delay").and_then(|key| millis(&key));
+    work.restart_on(key, &Watched { paths: paths.into_iter().map(inside).collect(), ignore, settle });
+}
+
+/// A key that says how files are watched.
+fn with_watch(work: &mut Work<'_>, key: &Key<'_>, is_read: bool) {
+    match (work.section.get("watch").is_some_and(|watch| is_watched(&watch)), is_read) {
+        (true, true) => work.said(key, "", "it is part of the Trigger beside it"),
+        (true, false) => work.odd(key, "duration"),
+        (false, _) => work.drop(key, "nothing is watched"),
+    }
 }
 
 fn is_cluster(work: &Work<'_>) -> bool {

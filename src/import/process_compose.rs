@@ -1,7 +1,7 @@
 //! process-compose.yaml.
 //!
-//! In: `processes`, and the environment around them. Out: a Service per process. Not here: its screen, its server, and
-//! processes on a schedule, whose kind is not there yet.
+//! In: `processes`, and the environment around them. Out: a Service per process, or a CronJob of one with a schedule. Not
+//! here: its screen and its server.
 //!
 //! A process without `availability` is not started again, so `restart: never` is written down.
 //! The surprise: commands run by bash there and by /bin/sh here, unless the file names a shell: then `run` is a list with
@@ -12,7 +12,9 @@ use serde_json::json;
 use super::source::Key;
 use super::work::{Rule, Rules, Work, relative};
 use super::{Format, Import, procfile, source, words};
+use crate::engine::schedule::Schedule;
 use crate::kind::address::HttpAddress;
+use crate::kind::cronjob;
 
 /// The line in [`super::FORMATS`].
 pub const FORMAT: Format = Format {
@@ -45,12 +47,12 @@ const KEYS: Rules = &[
     ("ready_log_line", Rule::To(ready_log_line)),
     ("log_location", Rule::To(log_location)),
     ("log_configuration", Rule::To(|work, key| work.apply(LOG, key))),
-    ("schedule", Rule::To(schedule)),
+    ("schedule", Rule::To(|work, key| work.apply(SCHEDULE, key))),
     ("is_daemon", Rule::Drop("setpoint follows the process it started: it must stay in the foreground")),
     ("is_foreground", Rule::Drop("nothing waits for a terminal; `tty: true` and `setpoint attach` give it one")),
     ("is_elevated", Rule::Drop("nobody is asked for a password: run the controller as root, and name a `user`")),
     ("launch_timeout_seconds", Rule::Drop("only a daemon that forks has one, and those are not followed")),
-    ("watch", Rule::Drop("files are not watched; a Trigger will do that, and is not there yet")),
+    ("watch", Rule::Drop("write a Trigger with `watch`, and `run: setpoint restart service/NAME`")),
     ("vars", Rule::Drop("text is not a template here: write what they stand for")),
     ("is_template_disabled", Rule::Drop("text is not a template here")),
     ("is_dotenv_disabled", Rule::To(|work, key| work.same(key, "envFile"))),
@@ -58,6 +60,14 @@ const KEYS: Rules = &[
     ("disable_ansi_colors", Rule::Drop(SCREEN)),
     ("mcp", Rule::Drop(SCREEN)),
     ("extends", Rule::Drop("files are not merged: import what process-compose makes of them")),
+];
+
+const SCHEDULE: Rules = &[
+    ("cron", Rule::To(cron)),
+    ("interval", Rule::To(interval)),
+    ("timezone", Rule::To(|work, key| work.text(key, "timeZone"))),
+    ("run_on_start", Rule::To(run_on_start)),
+    ("max_concurrent", Rule::To(max_concurrent)),
 ];
 
 const AVAILABILITY: Rules = &[
@@ -214,9 +224,56 @@ fn disabled(work: &mut Work<'_>, key: &Key<'_>) {
     }
 }
 
-fn schedule(work: &mut Work<'_>, key: &Key<'_>) {
-    work.drop(key, "a schedule is a CronJob, which is not there yet; the service is written with `replicas: 0`");
-    work.draft.set("replicas", json!(0));
+/// With a schedule it is a CronJob.
+fn cron(work: &mut Work<'_>, key: &Key<'_>) {
+    match key.text().filter(|text| Schedule::parse(text).is_ok()) {
+        Some(text) => {
+            ends(work);
+            work.map(key, "schedule", text);
+        }
+        None => {
+            work.odd(key, "schedule");
+            work.draft.set("replicas", json!(0));
+        }
+    }
+}
+
+fn interval(work: &mut Work<'_>, key: &Key<'_>) {
+    match seconds(key).filter(|span| span.as_secs() >= 1) {
+        Some(span) => {
+            ends(work);
+            work.duration(key, "every", Some(span));
+            work.said(key, "every", "it is counted from the first apply");
+        }
+        None => {
+            work.odd(key, "interval");
+            work.draft.set("replicas", json!(0));
+        }
+    }
+}
+
+fn ends(work: &mut Work<'_>) {
+    work.draft.kind = &cronjob::DEF;
+    work.report.is_of(&work.draft.name, cronjob::DEF.lower);
+}
+
+fn run_on_start(work: &mut Work<'_>, key: &Key<'_>) {
+    match key.bool() {
+        Some(false) => work.same(key, ""),
+        Some(true) => work.drop(key, "what is applied is not run at once; `setpoint run` does it by hand"),
+        None => work.odd(key, "boolean"),
+    }
+}
+
+fn max_concurrent(work: &mut Work<'_>, key: &Key<'_>) {
+    match key.count().filter(|count| (1..=1000).contains(count)) {
+        Some(1) => work.same(key, "overlap"),
+        Some(count) => {
+            work.draft.set("overlap", json!("allow"));
+            work.map(key, "atOnce", count);
+        }
+        None => work.odd(key, "number of runs"),
+    }
 }
 
 fn depends_on(work: &mut Work<'_>, key: &Key<'_>) {

@@ -135,6 +135,16 @@ impl Report {
         }
     }
 
+    /// What was carried over to one field is carried over by another.
+    pub fn moved(&mut self, service: &str, field: &str, to: &str, how: &str) {
+        for line in self.lines.values_mut().filter(|line| line.service == service && line.to == field) {
+            to.clone_into(&mut line.to);
+            if line.fate == Fate::Approximated {
+                how.clone_into(&mut line.why);
+            }
+        }
+    }
+
     /// Drops every key at and below `key` that nothing was said about.
     pub fn drop_rest(&mut self, service: &str, key: &Key<'_>, why: &str) {
         let leaves = key.leaves();

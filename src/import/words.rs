@@ -32,6 +32,12 @@ const SPANS: &[(&str, f64)] = &[
     ("weeks", 604_800_000.0),
 ];
 
+/// `on_ready` as part of a name.
+#[must_use]
+pub fn kebab(text: &str) -> String {
+    text.replace('_', "-")
+}
+
 /// `90`, `1m30s`, `1min 30s`, `1.5h`; a number alone counts `bare`.
 #[must_use]
 pub fn span(text: &str, bare: &str) -> Option<Duration> {

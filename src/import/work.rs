@@ -10,9 +10,11 @@ use std::time::Duration as StdDuration;
 
 use serde_json::{Value, json};
 
+use super::draft::Names;
 use super::source::{Key, Value as Source};
 use super::{Around, Draft, Fate, Report};
 use crate::kind::units::{Duration, Signal, Size};
+use crate::kind::{cronjob, mailbox, quiethours, trigger};
 
 /// What becomes of a key.
 pub enum Rule {
@@ -42,6 +44,10 @@ pub struct Work<'a> {
     pub folder: PathBuf,
     /// Where it goes when it is done.
     pub drafts: &'a mut Vec<Draft>,
+    /// The names given so far.
+    pub names: &'a mut Names,
+    /// What stands beside it, and goes with it.
+    pub beside: Vec<Draft>,
     /// What may be needed: names in the source, and as they are valid here.
     pub peers: &'a BTreeMap<String, String>,
     /// What units of systemd became, by their stems.
@@ -83,6 +89,7 @@ impl Work<'_> {
     /// It is done. What the loader would refuse is taken out again, and said.
     pub fn finish(mut self) {
         self.report.drop_rest(&self.draft.name, &self.section, UNKNOWN);
+        self.switched_off();
         for field in self.draft.take_foreign() {
             let kind = self.draft.kind.kind;
             let why = match &*field {
@@ -93,9 +100,13 @@ impl Work<'_> {
             };
             self.report.refuse(&self.draft.name, &field, &why);
         }
+        // What an agent is told is done where that agent is.
+        if self.draft.get("prompt").is_some() && self.draft.get("when.command").is_none() {
+            self.draft.remove(&["dir".to_owned()]);
+        }
         // Every turn takes a field away, so it ends; a field that stays wrong is the loader's to explain.
         for _ in 0..20 {
-            if self.draft.get("run").is_none() {
+            if !self.does_something() {
                 break;
             }
             let faults = self.draft.faults();
@@ -111,11 +122,32 @@ impl Work<'_> {
                 self.report.refuse(&self.draft.name, &path.join("."), &why);
             }
         }
-        if self.draft.get("run").is_some() {
+        if self.does_something() {
             self.drafts.push(self.draft);
+            self.drafts.append(&mut self.beside);
         } else {
             self.report.refuse(&self.draft.name, "", "there is nothing to run, so nothing came of it");
         }
+    }
+
+    /// What is kept down as a Service is switched off as anything else.
+    fn switched_off(&mut self) {
+        let has_switch = [cronjob::DEF.lower, trigger::DEF.lower].contains(&self.draft.kind.lower);
+        if has_switch && self.draft.get("replicas") == Some(&json!(0)) {
+            self.draft.remove(&["replicas".to_owned()]);
+            self.draft.set("enabled", json!(false));
+            self.report.moved(&self.draft.name, "replicas", "enabled", "`enabled: true` switches it on");
+        }
+    }
+
+    /// True when it has what an object of its kind is nothing without.
+    fn does_something(&self) -> bool {
+        let fields: &[&str] = match self.draft.kind.lower {
+            lower if lower == mailbox::DEF.lower => &["rules"],
+            lower if lower == quiethours::DEF.lower => &["times"],
+            _ => &["run", "use", "prompt"],
+        };
+        fields.iter().any(|field| self.draft.get(field).is_some())
     }
 
     /// The key means the same as this field here.

@@ -17,7 +17,20 @@ const ORDER: &[&str] = &[
     "timeZone",
     "jitter",
     "missed",
+    "watch",
+    "ignore",
+    "extensions",
+    "changes",
+    "settle",
+    "gitignore",
+    "event",
+    "when",
+    "match",
     "run",
+    "use",
+    "with",
+    "agent",
+    "prompt",
     "dir",
     "env",
     "envFile",
@@ -56,6 +69,8 @@ const ORDER: &[&str] = &[
     "giveUp",
     "maxSize",
     "maxFiles",
+    "url",
+    "method",
 ];
 
 /// The widest line that a map or list is written into.
@@ -103,9 +118,23 @@ fn entry(text: &mut String, depth: usize, field: &str, value: &Value) {
         }
         Value::Array(list) if !is_small => {
             text.push_str(&format!("{indent}{key}:\n"));
-            list.iter().for_each(|item| text.push_str(&format!("{indent}  - {}\n", flow(item))));
+            list.iter().for_each(|item| one_of(text, depth + 1, item));
         }
         _ => text.push_str(&format!("{indent}{key}: {short}\n")),
+    }
+}
+
+/// One item of a list that is too long for a line.
+fn one_of(text: &mut String, depth: usize, item: &Value) {
+    let indent = "  ".repeat(depth);
+    let short = flow(item);
+    match item {
+        Value::Object(map) if indent.len() + 2 + short.len() > WIDTH => {
+            let mut fields = String::new();
+            ordered(map).into_iter().for_each(|(field, value)| entry(&mut fields, depth + 1, field, value));
+            text.push_str(&format!("{indent}- {}", fields.trim_start()));
+        }
+        _ => text.push_str(&format!("{indent}- {short}\n")),
     }
 }
 

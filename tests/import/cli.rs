@@ -89,9 +89,15 @@ fn what_cannot_be_done_says_what_to_do() {
     let dir = folder.path();
     fs::write(dir.join("empty.conf"), "").expect("empty");
     fs::write(dir.join("broken.service"), "[Service\n").expect("broken");
+    fs::create_dir(dir.join("mayor")).expect("mayor");
+    fs::write(dir.join("mayor/daemon.json"), r#"{ "patrols": {} }"#).expect("daemon.json");
     for (args, exit, said) in [
         (&["import", "nonsense"][..], 2, "is no format"),
-        (&["import", "gastown", "x"], 2, "cannot be imported yet"),
+        (&["import", "gastown", "x"], 2, "no such file"),
+        (&["import", "aiwg"], 2, "name the file"),
+        (&["import", "work-buddy", "Procfile"], 2, "Procfile"),
+        (&["import", "daemon.json"], 2, "is no format"),
+        (&["import", "aiwg", "mayor/daemon.json"], 2, "nothing of a daemon of AIWG"),
         (&["import", "crontab"], 2, "name the file"),
         (&["import", "supervisord"], 2, "name the file"),
         (&["import", "procfile", "missing"], 2, "no such file"),
@@ -168,4 +174,55 @@ fn a_crontab_from_a_pipe_or_of_the_system_becomes_cron_jobs() {
     let done = run(dir, &["import", "cron.d", "-o", "manifests"]);
     assert_eq!(code(&done), 0, "{}", err(&done));
     assert_eq!(code(&run(dir, &["validate", "-f", "manifests"])), 0);
+}
+
+/// The daemons of other systems, in folders as they have them, and what of it is there then.
+#[test]
+fn daemons_of_other_systems_become_objects_that_load_and_diff() {
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import");
+    for (sample, place, format, objects) in [
+        ("aiwg/daemon.json", ".aiwg/daemon.json", None, &["cronjob/health-check", "trigger/watch-src"][..]),
+        ("aiwg/rules.json", ".aiwg/daemon.json", None, &["trigger/triage", "cronjob/morning"]),
+        ("gastown/daemon.json", "mayor/daemon.json", None, &["service/dolt-server", "cronjob/wisp-reaper"]),
+        ("gastown/config.json", "daemon/config.json", None, &["cronjob/heartbeat"]),
+        ("work-buddy/config.yaml", "config.yaml", Some("work-buddy"), &["service/messaging", "mailbox/work-buddy"]),
+    ] {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let dir = folder.path();
+        let place = Path::new(place);
+        fs::create_dir_all(dir.join(place.parent().expect("a folder"))).expect("made");
+        fs::copy(samples.join(sample), dir.join(place)).expect("copied");
+        let words: Vec<&str> = ["import"].into_iter().chain(format).chain([place.to_str().expect("text")]).collect();
+        let done = run(dir, &[&words[..], &["-o", "manifests"]].concat());
+        assert_eq!(code(&done), 0, "{sample}: {}", err(&done));
+        assert!(!err(&done).contains("hunter"), "{sample}: {}", err(&done));
+        let diff = run(dir, &["--home", "home", "diff", "-f", "manifests"]);
+        assert_eq!(code(&diff), 1, "{sample}: {}", err(&diff));
+        for object in objects {
+            assert!(out(&diff).contains(object), "{sample}: {object} in {}", out(&diff));
+        }
+        assert!(!out(&diff).contains("hunter"), "{sample}: {}", out(&diff));
+    }
+}
+
+/// Paths of a project are those of the folder above `.aiwg`, and of a town above `mayor`.
+#[test]
+fn what_a_daemon_runs_starts_in_its_project() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let dir = folder.path();
+    for (place, text) in [
+        (".aiwg/daemon.json", r#"{ "watch": { "enabled": true, "paths": [".aiwg/", "src/"] } }"#),
+        ("mayor/daemon.json", r#"{ "patrols": { "wisp_reaper": { "enabled": true } } }"#),
+    ] {
+        let place = dir.join(place);
+        fs::create_dir(place.parent().expect("a folder")).expect("made");
+        fs::write(place, text).expect("written");
+    }
+    let watches = run(dir, &["import", ".aiwg/daemon.json"]);
+    assert!(out(&watches).contains("\nwatch: .aiwg\nignore: [\"working/**\", \"daemon/**\"]\n"), "{}", out(&watches));
+    assert!(out(&watches).contains("\nwatch: src\n") && !out(&watches).contains("\ndir: "), "{}", out(&watches));
+    let reaper = run(dir, &["import", "mayor/daemon.json", "-o", "manifests"]);
+    assert_eq!(code(&reaper), 0, "{}", err(&reaper));
+    let text = fs::read_to_string(dir.join("manifests/wisp-reaper.yaml")).expect("wisp-reaper.yaml");
+    assert!(text.contains("\ndir: ..\n"), "{text}");
 }

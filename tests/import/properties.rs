@@ -85,6 +85,26 @@ const KEYS: &[&str] = &[
     "port",
     "schedule",
     "cron",
+    "module",
+    "enabled",
+    "databases",
+    "window",
+    "host",
+    "data_dir",
+    "max_age",
+    "condition",
+    "conditions",
+    "cooldownMs",
+    "requiresApproval",
+    "prompt",
+    "events",
+    "extensions",
+    "ignore",
+    "watch",
+    "ignore_watch",
+    "hooks",
+    "on_ready",
+    "develop",
     "shell",
     "nonsense",
     "x-y",
@@ -220,10 +240,46 @@ fn text(format: &Format, sections: &[serde_json::Value]) -> String {
         "pitchfork" => toml::to_string(&without_null(named("daemons"))).expect("TOML"),
         "pm2" => serde_json::json!({ "apps": sections }).to_string(),
         "supervisord" => lines(&|n| format!("[program:web{n}]")),
+        "aiwg" => of_aiwg(sections),
+        "gastown" => of_gastown(sections),
+        "work-buddy" => serde_json::json!({ "sidecar": named("services"), "timezone": "UTC" }).to_string(),
         "systemd" => lines(&|_| "[Service]".to_owned()),
         "crontab" => lines(&|n| format!("# job {n}\n{} * * * * root ./run {n}%in\\%put%", n * 7)),
         _ => lines(&|n| format!("web{n}: ./run {n}")).replace('=', ": "),
     }
+}
+
+/// Sections as whatever AIWG has lists of.
+fn of_aiwg(sections: &[serde_json::Value]) -> String {
+    let with = |fields: serde_json::Value| {
+        let join = |(n, section): (usize, &serde_json::Value)| {
+            let mut section = section.clone();
+            if let (Some(section), Some(fields)) = (section.as_object_mut(), fields.as_object()) {
+                section.extend(fields.clone());
+                section.insert("id".to_owned(), format!("{n}").into());
+            }
+            section
+        };
+        sections.iter().enumerate().map(join).collect::<Vec<_>>()
+    };
+    let rules = with(serde_json::json!({
+        "trigger": { "type": "file_change", "pattern": "src/**" }, "action": { "type": "agent", "prompt": "x" },
+    }));
+    let jobs = with(serde_json::json!({ "cron": "0 3 * * *", "action": "doctor" }));
+    let first = sections.first();
+    serde_json::json!({
+        "daemon": first, "watch": { "paths": with(serde_json::json!({ "path": "src" })) },
+        "schedule": { "jobs": jobs }, "rules": rules, "supervisor": first,
+    })
+    .to_string()
+}
+
+/// Sections as patrols.
+fn of_gastown(sections: &[serde_json::Value]) -> String {
+    const PATROLS: &[&str] = &["dolt_server", "wisp_reaper", "scheduled_maintenance", "dolt_backup", "deacon", "odd"];
+    let patrols =
+        PATROLS.iter().zip(sections.iter().cycle()).map(|(name, section)| ((*name).to_owned(), section.clone()));
+    serde_json::json!({ "patrols": patrols.collect::<serde_json::Map<_, _>>(), "env": sections.first() }).to_string()
 }
 
 /// TOML has no null.

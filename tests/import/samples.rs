@@ -143,6 +143,18 @@ fn timers_make_cron_jobs_of_what_they_start() {
 }
 
 #[test]
+fn paths_make_triggers_of_what_they_start() {
+    let format = setpoint::import::find("systemd").expect("systemd");
+    let files: Vec<PathBuf> =
+        ["drop.path", "drop.service"].iter().map(|name| samples().join("systemd").join(name)).collect();
+    let imported = import(format, &files, &around(false)).expect("good samples");
+    check(&imported, "a path");
+    let text = format!("{}\n{}", documents(&imported), imported.report.text(false));
+    expect_file![golden(&files[0], ".pair")].assert_eq(&placeless(&text));
+    assert!(text.contains("kind: Trigger\n") && !text.contains("kind: Job\n"), "{text}");
+}
+
+#[test]
 fn what_needs_a_unit_that_ends_waits_for_its_end() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let write = |name: &str, text: &str| {

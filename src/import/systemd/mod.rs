@@ -1,7 +1,8 @@
-//! systemd service units and their timers.
+//! systemd service units, their timers and their paths.
 //!
-//! In: `.service` and `.timer` files, or a folder of them. Out: a Service per unit; a CronJob for one that a timer starts,
-//! and a Job for another that ends by itself. Not here: sockets; drop-ins, which `systemctl cat` merges.
+//! In: `.service`, `.timer` and `.path` files, or a folder of them. Out: a Service per unit; a CronJob for one that a timer
+//! starts, a Trigger for one that a path starts, and a Job for another that ends by itself. Not here: sockets; drop-ins,
+//! which `systemctl cat` merges.
 //!
 //! What a unit leaves unsaid is written down where it matters: `Restart=no`, 90 s to stop, and `/` as its folder.
 //! systemd signals every process of a unit, so `run` is a line, whose group is signalled; with `KillMode=process` or
@@ -11,6 +12,7 @@
 mod calendar;
 mod exec;
 mod keys;
+mod path;
 mod rules;
 mod timer;
 
@@ -29,24 +31,26 @@ use crate::load::Problem;
 /// The line in [`super::FORMATS`].
 pub const FORMAT: Format = Format {
     name: "systemd",
-    about: "units of systemd: .service and .timer files, or a folder of them",
-    files: &["*.service", "*.timer"],
+    about: "units of systemd: .service, .timer and .path files, or a folder of them",
+    files: &["*.service", "*.timer", "*.path"],
     read,
     import,
 };
 
 fn read(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
     let node = ini::read(ini::Dialect::Systemd, file, text)?;
-    if Key::root(&node).get("Service").is_none() && Key::root(&node).get("Timer").is_none() {
+    if ["Service", "Timer", "Path"].iter().all(|section| Key::root(&node).get(section).is_none()) {
         let help = "sockets, mounts and the like cannot be imported";
-        return Err(vec![Problem::of_file(file, "there is no section [Service] or [Timer] in it", help)]);
+        return Err(vec![Problem::of_file(file, "there is no section [Service], [Timer] or [Path] in it", help)]);
     }
     Ok(node)
 }
 
 fn import(import: &mut Import<'_>, root: &Key<'_>) {
     let stem = import.stem.clone();
-    let Some(section) = root.get("Service") else { return timer::import(import, root) };
+    let Some(section) = root.get("Service") else {
+        return if root.get("Path").is_some() { path::import(import, root) } else { timer::import(import, root) };
+    };
     if stem.ends_with('@') {
         let why = "this is a template: copy it to NAME@INSTANCE.service, and import that";
         return import.report.drop_rest("", root, why);
