@@ -19,6 +19,7 @@ use super::Link;
 use super::foreign::{self, Advice};
 use super::paths;
 use super::problem::{Findings, Problem, Source, plain, quote};
+use super::slips::{Slips, below};
 use super::tree::{Entry, Node, Tree};
 use super::value;
 use crate::kind::{FieldError, KINDS, KindDef, Names, Parsed, Part, Reference, units};
@@ -79,26 +80,19 @@ pub fn spec(subject: &Subject<'_>, findings: &mut Findings) -> Option<Parsed> {
     let def = subject.def;
     let field = |entry: &&Entry| (entry.key.clone(), value::of_tree(&entry.value, def.texts.contains(&&*entry.key)));
     let mut spec = Value::Object(subject.fields.iter().map(field).collect());
-    let broken = by_schema(subject, &spec, findings);
-    if broken.len() >= ERRORS_MAX {
+    let mut slips = by_schema(subject, &spec, findings);
+    if slips.broken.len() >= ERRORS_MAX {
         return None;
     }
-    if !broken.is_empty() {
-        leave_out(&mut spec, &broken, schema(def));
+    if !slips.broken.is_empty() {
+        slips.gone = leave_out(&mut spec, &slips.broken, schema(def));
     }
     paths::resolve(subject, &mut spec, findings);
     match (def.parse)(&spec) {
-        Ok(parsed) if broken.is_empty() => Some(parsed),
+        Ok(parsed) if slips.broken.is_empty() => Some(parsed),
         Ok(_) => None,
         Err(mut errors) => {
-            // What was left out is no longer there to be said about the whole.
-            let is_known = |path: &Vec<String>| {
-                let known = schema(def).get("properties");
-                path.first().is_some_and(|top| known.is_some_and(|known| known.get(top).is_some()))
-            };
-            if broken.iter().any(is_known) {
-                errors.retain(|error| !error.path.is_empty());
-            }
+            errors.retain(|error| !slips.explain(&error.path, schema(def)));
             errors.iter().take(ERRORS_MAX).for_each(|error| findings.push(by_type(subject, error)));
             findings.omitted += errors.len().saturating_sub(ERRORS_MAX);
             None
@@ -122,13 +116,14 @@ pub fn link(subject: &Subject<'_>, reference: Reference) -> Link {
 }
 
 /// Reports what the schema finds; returns the paths of what is not to be parsed any more.
-fn by_schema(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) -> BTreeSet<Vec<String>> {
-    let mut broken = BTreeSet::new();
-    let Some(Checker { schema, validator: Some(validator) }) = CHECKERS.get(subject.def.kind) else { return broken };
+fn by_schema(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) -> Slips {
+    let mut slips = Slips::default();
+    let Some(Checker { schema, validator: Some(validator) }) = CHECKERS.get(subject.def.kind) else { return slips };
     if validator.is_valid(spec) {
-        return broken;
+        return slips;
     }
     let mut seen = BTreeSet::new();
+    let mut found: Vec<(Option<Vec<String>>, Problem)> = Vec::new();
     for (count, error) in validator.iter_errors(spec).enumerate() {
         if count >= ERRORS_MAX {
             findings.omitted += 1;
@@ -140,7 +135,12 @@ fn by_schema(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) -> BT
         for problem in words(subject, &path, node, &error) {
             // A value can offend two keywords at once; the first says enough.
             if seen.insert((problem.place.line, problem.place.column, problem.message.clone())) {
-                findings.push(problem);
+                slips.mean(&path, &problem);
+                let lacks = match error.kind() {
+                    ValidationErrorKind::Required { property } => property.as_str().map(|name| below(&path, name)),
+                    _ => None,
+                };
+                found.push((lacks, problem));
             }
         }
         let names: Vec<&str> = match error.kind() {
@@ -148,16 +148,21 @@ fn by_schema(subject: &Subject<'_>, spec: &Value, findings: &mut Findings) -> BT
             ValidationErrorKind::Required { property } => property.as_str().into_iter().collect(),
             _ => Vec::new(),
         };
-        broken.extend(names.iter().map(|name| path.iter().cloned().chain([(*name).to_owned()]).collect()));
+        slips.broken.extend(names.iter().map(|name| below(&path, name)));
         if names.is_empty() {
-            broken.insert(path);
+            slips.broken.insert(path);
         }
     }
-    broken
+    // What is there under a name that is nearly right is not missing, too.
+    found.retain(|(lacks, _)| lacks.as_ref().is_none_or(|lacks| !slips.meant.contains(lacks)));
+    found.into_iter().for_each(|(_, problem)| findings.push(problem));
+    slips
 }
 
-/// Takes what is broken out, with an example in the place of fields that are required.
-fn leave_out(spec: &mut Value, broken: &BTreeSet<Vec<String>>, schema: &Value) {
+/// Takes what is broken out, with an example in the place of fields that are required; the top-level fields that went
+/// with something broken in them.
+fn leave_out(spec: &mut Value, broken: &BTreeSet<Vec<String>>, schema: &Value) -> BTreeSet<String> {
+    let mut gone = BTreeSet::new();
     for path in broken {
         let Some(top) = path.first() else { continue };
         let is_required = |node: Option<&Value>, name: &String| {
@@ -173,13 +178,15 @@ fn leave_out(spec: &mut Value, broken: &BTreeSet<Vec<String>>, schema: &Value) {
             fields.remove(inner);
             continue;
         }
-        let Some(fields) = spec.as_object_mut() else { return };
+        let Some(fields) = spec.as_object_mut() else { return gone };
         fields.remove(top);
+        gone.insert(top.clone());
         let example = inside.and_then(|inside| inside.get("examples")?.get(0));
         if let (true, Some(example)) = (is_required(Some(schema), top), example) {
             fields.insert(top.clone(), example.clone());
         }
     }
+    gone
 }
 
 fn by_type(subject: &Subject<'_>, error: &FieldError) -> Problem {

@@ -17,6 +17,7 @@ mod paths;
 mod problem;
 mod read;
 mod set;
+mod slips;
 mod syntax;
 mod tree;
 mod value;

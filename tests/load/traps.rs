@@ -1478,3 +1478,42 @@ fn what_cannot_be_without_a_field_is_refused_once() {
         assert!(said.contains("commandLine") && said.ends_with("1 error in 1 of 1 file.\n"), "{adopt}: {said}");
     }
 }
+
+/// What follows from a mistake is no second one.
+#[test]
+fn one_mistake_is_one_error() {
+    for (spec, said) in [
+        ("Trigger", "on: service.gave-up\nrun: x", "unknown field `on`"),
+        ("Trigger", "paths: [src]\nrun: x", "unknown field `paths`"),
+        ("Trigger", "event: 7\nrun: x", "`event` is the number 7"),
+        ("Trigger", "watch: src\nthen: [{ runn: x }]", "unknown field `runn`"),
+        ("Mailbox", "rules: [{ match: any, runn: x }]", "unknown field `runn`"),
+        ("Mailbox", "rules: [{ match: any, run: x, drop: maybe }]", "`rules[0].drop` is the text"),
+        ("Mailbox", "ruls: [{ match: any, run: x }]", "unknown field `ruls`"),
+        ("Mailbox", "from: [{ foldr: /srv/x }]\nrules: [{ match: any, run: x }]", "unknown field `foldr`"),
+        ("CronJob", "schedul: '0 3 * * *'\nrun: x", "unknown field `schedul`"),
+        ("Job", "command: x", "unknown field `command`"),
+        ("Service", "run: x\nlive: { httpp: ':80' }", "unknown field `httpp`"),
+        ("Capability", "http: { urll: 'https://example.com' }", "unknown field `urll`"),
+        ("QuietHours", "times: [{ from: '22:00', too: '07:00' }]", "unknown field `too`"),
+    ]
+    .map(|(kind, fields, said)| (format!("kind: {kind}\nname: a\n{fields}\n"), said))
+    {
+        let told = told(&spec);
+        assert!(told.contains(said) && told.ends_with("1 error in 1 of 1 file.\n"), "{spec}{told}");
+    }
+}
+
+/// Two mistakes are two, whatever the first hides.
+#[test]
+fn two_mistakes_are_two_errors() {
+    for (fields, said) in [
+        ("unheard: 1\nwatch: src", ["unknown field `unheard`", "does not say what to do"]),
+        ("event: 7\nrun: x\natOnce: 0", ["`event` is the number 7", "`atOnce`"]),
+        ("on: job.failed\nrun: x\nretry: { times: x }", ["unknown field `on`", "`retry.times`"]),
+        ("watch: src\nthen: [{ runn: x }]\ntimeout: 0s", ["unknown field `runn`", "`timeout` is zero"]),
+    ] {
+        let told = told(&format!("kind: Trigger\nname: a\n{fields}\n"));
+        assert!(said.iter().all(|said| told.contains(said)) && told.contains("2 errors in 1"), "{fields}: {told}");
+    }
+}

@@ -1279,14 +1279,6 @@ fn what_sets_a_trigger_off() {
     check(
         "kind: Trigger\nname: a\non: service.gave-up\nrun: date\n",
         expect![[r#"
-        error: Trigger "a" does not say what sets it off: no `watch` and no `event`
-         --> <stdin>:1:1
-          |
-        1 | kind: Trigger
-          | ^^^^
-          |
-          = help: write `watch: ["src/**/*.rs"]`, or `event: service.gave-up`
-
         error: unknown field `on` in Trigger "a"
          --> <stdin>:3:1
           |
@@ -1295,7 +1287,7 @@ fn what_sets_a_trigger_off() {
           |
           = help: more: setpoint explain trigger
 
-        2 errors in 1 of 1 file.
+        1 error in 1 of 1 file.
     "#]],
     );
     check(
