@@ -4,6 +4,8 @@
 //! The surprise: what was done is counted in a file that each message writes to itself, so that neither the store nor the
 //! process table has to be believed.
 
+#[path = "mail/cli.rs"]
+mod cli;
 #[path = "mail/folder.rs"]
 mod folder;
 #[path = "mail/poll.rs"]

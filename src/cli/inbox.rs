@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::facts::age;
 use super::get::trimmed;
-use super::send::mailbox;
+use super::send::{check_taking, mailbox};
 use super::{Failure, Format, Global, Outcome, controller, exit};
 use crate::engine::{Cause, ObjectRef};
 use crate::home::Home;
@@ -96,6 +96,9 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
         ..MessageFilter::default()
     };
     let mut rows = list(reader.as_ref(), &filter)?;
+    if rows.is_empty() {
+        check_known(global, reader.as_ref(), filter.object.as_ref())?;
+    }
     rows.retain(|row| !is_retry || state_word(row) == "retry" || args.state.len() > 1);
     super::print(&match global.output {
         Format::Table | Format::Wide => table(&rows),
@@ -131,7 +134,11 @@ fn dead_list(global: &Global, word: Option<&str>, limit: usize) -> Outcome {
     let object = word.map(mailbox).transpose()?;
     let states = vec![MessageState::Dead];
     let filter = MessageFilter { object, states, limit: Some(limit), ..MessageFilter::default() };
-    let rows = list(reader(global)?.as_ref(), &filter)?;
+    let reader = reader(global)?;
+    let rows = list(reader.as_ref(), &filter)?;
+    if rows.is_empty() {
+        check_known(global, reader.as_ref(), filter.object.as_ref())?;
+    }
     super::print(&match global.output {
         Format::Name => names(&rows),
         Format::Json | Format::Yaml => {
@@ -171,7 +178,11 @@ fn dead_change(global: &Global, names: &DeadNames, method: &str, done: &str) -> 
                 let object = Some(mailbox(word)?);
                 let (states, limit) = (vec![MessageState::Dead], Some(ALL_MAX));
                 let filter = MessageFilter { object, states, limit, without_payload: true, ..MessageFilter::default() };
-                let rows = list(reader(global)?.as_ref(), &filter)?;
+                let reader = reader(global)?;
+                let rows = list(reader.as_ref(), &filter)?;
+                if rows.is_empty() {
+                    check_known(global, reader.as_ref(), filter.object.as_ref())?;
+                }
                 letters.extend(rows.into_iter().map(|row| (row.object, row.id.to_string())));
             }
             None => return Err(unnamed(word)),
@@ -253,6 +264,17 @@ fn reader(global: &Global) -> Result<Option<Reader>, Failure> {
 fn list(reader: Option<&Reader>, filter: &MessageFilter) -> Result<Vec<MessageRow>, Failure> {
     let Some(reader) = reader else { return Ok(Vec::new()) };
     reader.messages(filter).map_err(|trouble| Failure::new(exit::FAILED, trouble.to_string()))
+}
+
+/// Refuses what takes no messages and never has: its name is a slip.
+fn check_known(global: &Global, reader: Option<&Reader>, object: Option<&ObjectRef>) -> Result<(), Failure> {
+    let Some(object) = object else { return Ok(()) };
+    let object_alone = Some(object.clone());
+    let any = MessageFilter { object: object_alone, limit: Some(1), without_payload: true, ..MessageFilter::default() };
+    match list(reader, &any)?.is_empty() {
+        true => check_taking(home(global)?.as_ref(), object),
+        false => Ok(()),
+    }
 }
 
 /// A message that failed and waits for its next try is called so.

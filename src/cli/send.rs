@@ -242,6 +242,15 @@ fn rule_of(home: &Home, object: &ObjectRef) -> Result<Option<crate::engine::queu
     })
 }
 
+/// Refuses what takes no messages.
+///
+/// # Errors
+/// When there is no such object, or it has no queue.
+pub(super) fn check_taking(home: Option<&Home>, object: &ObjectRef) -> Result<(), Failure> {
+    let rule = home.map(|home| rule_of(home, object)).transpose()?.flatten();
+    rule.map(|_| ()).ok_or_else(|| nowhere(object, home))
+}
+
 fn nowhere(object: &ObjectRef, home: Option<&Home>) -> Failure {
     let desired = home.and_then(|home| desired_of(home).ok());
     let known = desired.iter().flat_map(|desired| desired.objects.keys()).filter(|id| id.kind() == "mailbox");
