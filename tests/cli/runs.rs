@@ -366,7 +366,7 @@ fn without_a_controller_everything_is_shown_and_nothing_is_run() {
         &[
             "setpoint get -q",
             "setpoint get cronjobs -q",
-            "setpoint describe yearly | head -n 3; setpoint describe yearly | sed -n '/^Schedule/,$p'",
+            "setpoint describe yearly | head -n 3; setpoint describe yearly | sed -n '/^Quiet/d; /^Schedule/,$p'",
             "setpoint runs",
             "setpoint run greet --param who=me",
             "setpoint cancel greet",
@@ -395,7 +395,7 @@ fn without_a_controller_everything_is_shown_and_nothing_is_run() {
          NAME SCHEDULE LAST TOOK NEXT RUN JITTER LAYER STATE
          yearly 0 3 29 2 * - - WHEN +90s - Scheduled
         = 0
-        $ setpoint describe yearly | head -n 3; setpoint describe yearly | sed -n '/^Schedule/,$p'
+        $ setpoint describe yearly | head -n 3; setpoint describe yearly | sed -n '/^Quiet/d; /^Schedule/,$p'
          cronjob/yearly Scheduled
          Why: its schedule is new, so its due times count from now on
          Do: setpoint controller start (none runs, so nothing is started or stopped)
