@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::source::{Key, Node};
 use super::work::{Rule, Rules, Work};
-use super::{Fate, Format, Import, procfile, source, words};
+use super::{Fate, Format, Import, TWICE, procfile, source, words};
 use crate::kind::address::TcpAddress;
 use crate::kind::cronjob;
 use crate::load::Problem;
@@ -128,6 +128,7 @@ fn read(file: &Arc<str>, text: &str) -> Result<Node, Vec<Problem>> {
 fn import(import: &mut Import<'_>, root: &Key<'_>) {
     import.folder = town(import, root);
     import.report.note(procfile::INHERITED);
+    import.report.note(TWICE);
     let patrols = root.get("patrols").map(|patrols| patrols.fields()).unwrap_or_default();
     for patrol in &patrols {
         match patrol.name() {

@@ -69,6 +69,9 @@ pub const FORMATS: &[Format] = &[
     work_buddy::FORMAT,
 ];
 
+/// What to do before what was imported of a daemon is applied.
+const TWICE: &str = "end its own daemon before you apply this, or switch off there what is here: else both do it";
+
 /// The format of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Format> {
@@ -144,6 +147,7 @@ pub struct Import<'a> {
     made: &'a mut Vec<Draft>,
     /// The names of objects that units of systemd became, by their stems.
     units: &'a mut BTreeMap<String, String>,
+    failures: &'a mut systemd::failure::Failures,
     drafts: Vec<Draft>,
     report: &'a mut Report,
 }
@@ -160,16 +164,17 @@ pub fn import(format: &Format, files: &[PathBuf], around: &Around) -> Result<Imp
     let peers: BTreeMap<String, String> = files.iter().map(name).collect();
     // A timer or a path only says when, so what it starts is read first.
     let says_when = |path: &&PathBuf| path.extension().is_some_and(|end| end == "timer" || end == "path");
-    let mut units = BTreeMap::new();
+    let (mut units, mut failures) = (BTreeMap::new(), BTreeMap::new());
     let in_order = files.iter().filter(|path| !says_when(path)).chain(files.iter().filter(says_when));
     for path in in_order {
         let read = read_text(path).map_err(|problem| vec![*problem]);
         match read.and_then(|(file, text)| (format.read)(&file, &text).map(|node| (file, node))) {
             Ok((file, node)) => {
                 let (folder, report) = (folder_of(path), &mut done.report);
-                let (made, units) = (&mut done.drafts, &mut units);
+                let (made, units, failures) = (&mut done.drafts, &mut units, &mut failures);
                 let (names, stem, peers, drafts) = (&mut names, stem(path), peers.clone(), Vec::new());
-                let mut import = Import { around, folder, file, stem, peers, names, made, units, drafts, report };
+                let mut import =
+                    Import { around, folder, file, stem, peers, names, made, units, failures, drafts, report };
                 let root = Key::root(&node);
                 (format.import)(&mut import, &root);
                 import.report.drop_rest("", &root, work::UNKNOWN);
@@ -181,6 +186,7 @@ pub fn import(format: &Format, files: &[PathBuf], around: &Around) -> Result<Imp
             Err(mut more) => problems.append(&mut more),
         }
     }
+    systemd::failure::import(&mut done, &failures, &units);
     forget_missing(&mut done);
     if problems.is_empty() { Ok(done) } else { Err(problems) }
 }
@@ -244,6 +250,7 @@ impl<'a> Import<'a> {
             vars: BTreeMap::new(),
             peers: &self.peers,
             units: self.units,
+            failures: self.failures,
         }
     }
 }

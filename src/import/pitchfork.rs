@@ -65,7 +65,7 @@ const KEYS: Rules = &[
 const HOOKS: Rules = &[
     ("on_ready", Rule::To(|work, key| work.answer(key, "service.ready", "a Trigger beside it runs the command"))),
     ("on_retry", Rule::To(|work, key| work.answer(key, "service.restarted", "a Trigger beside it runs the command"))),
-    ("on_fail", Rule::To(|work, key| work.answer(key, "service.gave-up", FAILS))),
+    ("on_fail", Rule::To(on_fail)),
     ("*", Rule::Drop("no event is this one: `setpoint explain trigger.event` says what there is to wait for")),
 ];
 
@@ -227,6 +227,14 @@ fn cron(work: &mut Work<'_>, key: &Key<'_>) {
         "finish" => work.same(&again, "overlap"),
         "always" => work.map(&again, "overlap", "replace"),
         _ => work.drop(&again, "how the run before it ended makes no difference; `when` of a Workflow's step can ask"),
+    }
+}
+
+/// What is not started again is not given up on.
+fn on_fail(work: &mut Work<'_>, key: &Key<'_>) {
+    match work.draft.get("restart") == Some(&json!("never")) {
+        true => work.drop(key, "without `retry` an end is no failure here; with `retry = 1` a Trigger would answer it"),
+        false => work.answer(key, "service.gave-up", FAILS),
     }
 }
 

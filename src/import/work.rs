@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::draft::Names;
 use super::source::{Key, Value as Source};
+use super::systemd::failure::Failures;
 use super::{Around, Draft, Fate, Report};
 use crate::kind::units::{Duration, Signal, Size};
 use crate::kind::{cronjob, mailbox, quiethours, trigger};
@@ -52,6 +53,8 @@ pub struct Work<'a> {
     pub peers: &'a BTreeMap<String, String>,
     /// What units of systemd became, by their stems.
     pub units: &'a mut BTreeMap<String, String>,
+    /// What units of systemd name by `OnFailure=`.
+    pub failures: &'a mut Failures,
     /// What the placeholders of the source stand for here.
     pub vars: BTreeMap<&'static str, String>,
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::source::Key;
 use super::work::{Rule, Rules, Work};
-use super::{Fate, Format, Import, procfile, source, words};
+use super::{Fate, Format, Import, TWICE, procfile, source, words};
 use crate::kind::{mailbox, quiethours};
 
 /// The line in [`super::FORMATS`].
@@ -103,6 +103,7 @@ fn import(import: &mut Import<'_>, root: &Key<'_>) {
             (_, _) => import.report.mark("", key, Fate::Mapped, "", ""),
         }
     }
+    import.report.note(TWICE);
     import.report.note("what is not of the sidecar is read by the programs themselves, as before: keep the file");
     import.report.note(
         "a job file without `type` is a capability here and never a prompt; `setpoint validate -f` says which capabilities \
@@ -198,6 +199,12 @@ fn messages(import: &mut Import<'_>, root: &Key<'_>, sidecar: &Key<'_>, services
     work.draft.set("from", json!([{ "http": ask, "every": every, "items": "messages", "done": done }]));
     let rule = |name: &str| json!({ "name": name, "match": { "subject": name }, "use": name });
     work.draft.set("rules", json!(["sidecar_status", "sidecar_jobs", "noop"].map(rule)));
+    // What is over is marked at the service, so nothing is fetched before somebody has read the rules.
+    work.draft.set("enabled", json!(false));
+    work.report.note(
+        "mailbox/work-buddy is switched off: with `enabled: true`, what is fetched and over is marked resolved at the messaging \
+         service, dead letters and messages for a session among it; write your rules first",
+    );
     match &poll {
         Some(poll) if span(poll).is_none() => work.odd(poll, "number of seconds"),
         Some(poll) => {

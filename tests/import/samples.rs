@@ -155,6 +155,46 @@ fn paths_make_triggers_of_what_they_start() {
 }
 
 #[test]
+fn what_is_started_by_a_failure_is_a_trigger_on_it() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        path
+    };
+    let ends = "[Service]\nType=oneshot\nExecStart=/srv/alert\n";
+    let files = [
+        write("web.service", "[Unit]\nOnFailure=alert.service\n[Service]\nRestart=always\nExecStart=/web\n"),
+        write("backup.service", "[Unit]\nOnFailure=alert.service\n[Service]\nType=oneshot\nExecStart=/backup\n"),
+        write("once.service", "[Unit]\nOnFailure=alert.service\n[Service]\nExecStart=/once\n"),
+        write("odd.service", "[Unit]\nOnFailure=mail@%n.service web.service\n[Service]\nExecStart=/odd\n"),
+        write("loud.service", "[Unit]\nOnFailure=web.service\n[Service]\nRestart=always\nExecStart=/loud\n"),
+        write("alert.service", ends),
+    ];
+    let imported = import(setpoint::import::find("systemd").expect("systemd"), &files, &around(false)).expect("good");
+    check(&imported, "failures");
+    let alert = imported.drafts.iter().find(|draft| draft.name == "alert").expect("alert").yaml();
+    for line in [
+        "kind: Trigger\n",
+        "event: [job.failed, service.gave-up]\n",
+        "when: event.object == 'service/web' || event.object == 'job/backup'\n",
+        "run: /srv/alert\n",
+        "retry: { times: 0 }\n",
+    ] {
+        assert!(alert.contains(line), "{line} in {alert}");
+    }
+    let report = imported.report.text(false);
+    for said in [
+        "approximated  Unit.OnFailure -> trigger of alert (",
+        "an end of a service that is not started again is no failure here",
+        "what it names is not imported with it",
+        "what it names is no unit that ends by itself",
+    ] {
+        assert!(report.contains(said), "{said} in {report}");
+    }
+}
+
+#[test]
 fn what_needs_a_unit_that_ends_waits_for_its_end() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let write = |name: &str, text: &str| {

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::source::{Key, Node};
 use super::work::{Rule, Rules, Work};
-use super::{Fate, Format, Import, procfile, source};
+use super::{Fate, Format, Import, TWICE, procfile, source};
 use crate::engine::name::is_name;
 use crate::engine::schedule::Schedule;
 use crate::kind::cronjob;
@@ -98,6 +98,7 @@ fn import(import: &mut Import<'_>, root: &Key<'_>) {
         import.folder = project.to_path_buf();
     }
     import.report.note(procfile::INHERITED);
+    import.report.note(TWICE);
     if let Some(schedule) = root.get("schedule") {
         jobs(import, root, &schedule);
     }

@@ -6,7 +6,7 @@
 use super::exec;
 use super::rules::{
     annotate, cpu_quota, folder, grace, input, kill_mode, kind_of_start, limit, limit_burst, limit_interval, needs,
-    number, pass_environment, restart, restart_sec, span, startup, stream, text, watchdog,
+    number, on_failure, pass_environment, restart, restart_sec, span, startup, stream, text, watchdog,
 };
 use crate::import::work::{Rule, Rules};
 
@@ -27,7 +27,8 @@ pub const UNIT: Rules = &[
     ("StartLimitAction", Rule::Drop(ACTIONS)),
     ("FailureAction*", Rule::Drop(ACTIONS)),
     ("SuccessAction*", Rule::Drop(ACTIONS)),
-    ("OnFailure*", Rule::Drop("write a Trigger with `event: [service.gave-up, job.failed]` and what is to be run")),
+    ("OnFailure", Rule::Each(on_failure)),
+    ("OnFailure*", Rule::Drop("a Trigger waits for its event and for nothing else")),
     ("OnSuccess*", Rule::Drop("an end that went well is no event: let the command run what follows")),
     ("Condition*", Rule::Drop(CONDITIONS)),
     ("Assert*", Rule::Drop(CONDITIONS)),

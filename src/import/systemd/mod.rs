@@ -11,6 +11,7 @@
 
 mod calendar;
 mod exec;
+pub mod failure;
 mod keys;
 mod path;
 mod rules;

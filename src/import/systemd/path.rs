@@ -8,11 +8,11 @@ use serde_json::json;
 
 use super::keys::INSTALL;
 use super::rules::{annotate, span};
-use super::{specified, specifiers};
+use super::{failure, specified, specifiers};
 use crate::import::Import;
 use crate::import::source::Key;
 use crate::import::work::{Rule, Rules, UNKNOWN, Work};
-use crate::kind::{job, service, trigger};
+use crate::kind::{job, service};
 
 /// `[Unit]` of a path.
 const UNIT: Rules = &[
@@ -56,14 +56,12 @@ pub fn import(import: &mut Import<'_>, root: &Key<'_>) {
         return import.report.drop_rest("", root, "a timer or another path starts the same service already");
     }
     let mut draft = import.made.remove(place);
-    draft.kind = &trigger::DEF;
+    failure::react(&mut draft);
     let stem = import.stem.clone();
     let mut work = import.work(draft, root);
     work.vars = specifiers(&work, &stem);
-    // systemd neither ends it nor tries it again, and knows nothing of .gitignore.
-    for (field, value) in [("timeout", json!("365d")), ("retry.times", json!(0)), ("gitignore", json!(false))] {
-        work.draft.set(field, value);
-    }
+    // systemd knows nothing of .gitignore.
+    work.draft.set("gitignore", json!(false));
     if section.get("TriggerLimitBurst").or(section.get("TriggerLimitIntervalSec")).is_some() {
         work.draft.set("limit", json!({ "times": 200, "within": "2s" }));
     }

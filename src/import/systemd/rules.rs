@@ -7,7 +7,7 @@
 use serde_json::json;
 
 use super::keys::FRONT;
-use super::specified;
+use super::{failure, specified};
 use crate::import::source::Key;
 use crate::import::words;
 use crate::import::work::Work;
@@ -52,6 +52,24 @@ pub fn needs(work: &mut Work<'_>, key: &Key<'_>, how: &str) {
         (true, false, how) => work.said(key, "needs", &format!("{how}; {left}")),
         (false, true, _) => work.same(key, ""),
         (false, false, _) => work.drop(key, &left),
+    }
+}
+
+/// Units that are started when this one fails, as far as they are imported with it.
+pub fn on_failure(work: &mut Work<'_>, key: &Key<'_>) {
+    let units = specified(work, key.text().unwrap_or_default()).unwrap_or_default();
+    let stems: Vec<&str> = units.split_whitespace().filter_map(|unit| unit.strip_suffix(".service")).collect();
+    let known = |stem: &&str| work.peers.contains_key(*stem);
+    let (there, missing): (Vec<&str>, Vec<&str>) = stems.into_iter().partition(known);
+    if there.is_empty() || !missing.is_empty() {
+        let why = "what it names is not imported with it: write a Trigger with `event: [service.gave-up, job.failed]`";
+        return work.drop(key, why);
+    }
+    for stem in there {
+        work.failures.entry(stem.to_owned()).or_default().push(work.draft.name.clone());
+        let how =
+            "a Trigger does it: of a service when it is left down, of a run when it fails, the first of many in a row";
+        work.said(key, &failure::field(stem), how);
     }
 }
 
