@@ -11,7 +11,7 @@ use super::work::Work;
 use super::{Draft, words};
 use crate::engine::schedule::Schedule;
 use crate::kind::units::Duration;
-use crate::kind::{KindDef, cronjob, trigger};
+use crate::kind::{KindDef, cronjob, service, trigger};
 
 /// Files that are watched.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,17 @@ impl Work<'_> {
         self.beside(&trigger::DEF, &name, key, fields, how);
     }
 
+    /// What is not kept up is not started anew, and nothing of a service happens to it.
+    pub fn forget_beside(&mut self) {
+        if self.draft.kind.lower == service::DEF.lower {
+            return;
+        }
+        for draft in std::mem::take(&mut self.beside) {
+            let (field, why) = (format!("{}/{}", draft.kind.lower, draft.name), "this is for what is kept up");
+            self.report.refuse(&self.draft.name, &field, why);
+        }
+    }
+
     fn restart(&self) -> Value {
         json!(["setpoint", "restart", format!("service/{}", self.draft.name)])
     }
@@ -79,7 +90,7 @@ impl Work<'_> {
         }
         self.report.is_of(&name, kind.lower);
         self.beside.push(draft);
-        self.said(key, "", &format!("{how}: {}/{name}", kind.lower));
+        self.said(key, &format!("{}/{name}", kind.lower), how);
     }
 }
 

@@ -93,6 +93,7 @@ impl Work<'_> {
     pub fn finish(mut self) {
         self.report.drop_rest(&self.draft.name, &self.section, UNKNOWN);
         self.switched_off();
+        self.forget_beside();
         for field in self.draft.take_foreign() {
             let kind = self.draft.kind.kind;
             let why = match &*field {
