@@ -23,9 +23,9 @@ fn s6_a_run_that_takes_for_ever_holds_up_nothing_else() {
     let has_begun = || runs(&world, "job/slow").values().any(|row| row.end.is_none());
     world.until("the slow one has begun", has_begun);
     for _ in 0..3 {
-        let before = world.ready("web");
+        let before = world.ready("web/0");
         assert!(processes::send(before, Signal::KILL), "it lives");
-        world.until("it is back", || world.instance("web").pid.is_some_and(|pid| pid != before.pid));
+        world.until("it is back", || world.instance("web/0").pid.is_some_and(|pid| pid != before.pid));
     }
     world.until("the others run on time", || {
         runs(&world, "cronjob/tick").values().filter(|row| outcome(row) == "ok").count() >= 2
@@ -49,7 +49,7 @@ fn without_gaps(ticks: &[TickRow], period_ms: u64) {
 #[test]
 fn s8_what_was_due_while_nobody_looked_is_answered_for() {
     let world = World::new();
-    world.write("cron.yaml", "kind: CronJob\nname: tick\nevery: 1s\nmissed: latest\nrun: 'true'\n");
+    world.write("cron.yaml", "kind: CronJob\nname: tick\nevery: 1s\nmissed: once\nrun: 'true'\n");
     world.apply();
     for round in 1..=3 {
         let controller = world.controller();
