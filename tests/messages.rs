@@ -94,6 +94,9 @@ fn each_message_ends_once_under_faults() {
     }
 }
 
+/// Mutants of all work that messages have to meet, too.
+const SHARED: &[Mutant] = &[Mutant::IgnoreMaxRuns, Mutant::IgnorePressure, Mutant::IgnoreTurns];
+
 /// The first lives in which this mutant is noticed.
 fn deaths(mutants: Mutants) -> Vec<Failure> {
     (0..MUTANT_LIVES).filter_map(|seed| live(seed, mutants, false).err()).take(MUTANT_DEATHS).collect()
@@ -102,7 +105,7 @@ fn deaths(mutants: Mutants) -> Vec<Failure> {
 #[test]
 fn every_mutant_of_messages_dies_of_the_rule_it_breaks() {
     let mut wrong = Vec::new();
-    for mutant in Mutant::QUEUE.iter().copied() {
+    for mutant in Mutant::QUEUE.iter().chain(SHARED).copied() {
         let deaths = deaths(Mutants { engine: mutant, is_unaudited: false });
         println!("{mutant:?}: seeds {:?}", deaths.iter().map(|death| death.seed).collect::<Vec<_>>());
         if deaths.is_empty() {
@@ -124,6 +127,7 @@ const NOTICED: &[(Mutant, &[Rule])] = &[
     (Mutant::ClaimsHeld, &[Rule::Held]),
     (Mutant::ClaimsIdle, &[Rule::Storm]),
     (Mutant::LeavesWaiting, &[Rule::Stuck, Rule::Storm]),
+    (Mutant::IgnorePressure, &[Rule::Pressed]),
     (Mutant::ActsOnExpired, &[Rule::Expired]),
     (Mutant::MixesGroup, &[Rule::Group]),
     (Mutant::ReturnsForEver, &[Rule::Retries]),

@@ -133,6 +133,7 @@ const NOTICED: &[(Mutant, &[Rule])] = &[
     (Mutant::IgnoreConsent, &[Rule::Consent]),
     (Mutant::IgnoreOverlap, &[Rule::Overlap]),
     (Mutant::IgnoreMaxRuns, &[Rule::MaxRuns]),
+    (Mutant::IgnorePressure, &[Rule::Pressed]),
     (Mutant::StartsEarly, &[Rule::Early]),
     (Mutant::OnceAgain, &[Rule::Once]),
     (Mutant::FinishAlive, &[Rule::FalseEnd]),

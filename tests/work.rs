@@ -8,6 +8,8 @@
 mod asks;
 #[path = "work/data.rs"]
 mod data;
+#[path = "work/gates.rs"]
+mod gates;
 #[path = "work/kills.rs"]
 mod kills;
 #[path = "host/processes.rs"]

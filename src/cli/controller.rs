@@ -457,12 +457,13 @@ fn words(home: &Home, status: &Value) -> String {
         None => String::new(),
     };
     let frozen = line("frozen", "frozen by");
+    let pressed = line("pressed", "held back");
     let trouble = match status.get("store_trouble").and_then(Value::as_str) {
         Some(why) => format!("  ! store: no run begins, services go on: {why}\n"),
         None => String::new(),
     };
     format!(
-        "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\n{follows}generation   {}\ninstances    {}\n{runs}{frozen}{trouble}{problems}",
+        "controller   running, pid {}, version {}\nhome         {}\nstarted      {}\nheartbeat    {} ({} so far)\n{follows}generation   {}\ninstances    {}\n{runs}{frozen}{pressed}{trouble}{problems}",
         text("pid"),
         text("version"),
         home.root().display(),

@@ -112,6 +112,9 @@ pub fn story(home: &Home, facts: &Facts, folders: &mut source::Folders, object: 
             Some(Reason::NeedsWait { need, is: Lacking::Processes | Lacking::Instance(_) }) => {
                 _ = writeln!(text, "Do:   setpoint describe {}", need.object);
             }
+            Some(Reason::Pressed { .. }) => {
+                text.push_str("Do:   wait; or allow more: setpoint explain settings.gates   |   setpoint top\n");
+            }
             _ => _ = writeln!(text, "Do:   {}", advice(facts, object, state)),
         },
     }

@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 use super::apply::{Manifests, changes_text, compare, read, tell};
 use super::facts::{self, Facts};
 use super::{Failure, Format, Global, Outcome, exit};
+use crate::controller::pressure;
 use crate::desired::change::{Action, Change};
 use crate::desired::{Batch, Changes, Stored, registry, render};
 use crate::engine::expand::ForEach;
+use crate::engine::run::Part;
 use crate::engine::{InstanceId, ObjectRef, Sight};
 
 /// Show what apply would do
@@ -51,10 +53,22 @@ pub fn run(global: &Global, args: Args) -> Outcome {
         (Format::Json | Format::Yaml | Format::Name, _) => {}
     }
     super::print(&text)?;
+    if let Some(why) = held_back(&base, &batch) {
+        tell(global, &format!("note: no run begins now: {why}; what is due waits until that is over"));
+    }
     if let Some(why) = &changes.needs_yes {
         tell(global, &format!("note: {why}; apply will ask for --yes"));
     }
     Ok(if changes.is_any() { exit::FAILED } else { exit::OK })
+}
+
+/// Which limits on pressure are passed now, by the Settings that would then hold.
+fn held_back(base: &Stored, batch: &Batch) -> Option<String> {
+    let proposed = batch.proposals.iter().find(|proposal| proposal.id.kind() == "settings").map(|found| &found.spec);
+    let stored = || base.objects.iter().find(|(id, _)| id.kind() == "settings").map(|(_, stored)| &stored.spec);
+    let kind = registry::parse("settings", proposed.or_else(stored)?).ok()?;
+    let Part::Settings(settings) = kind.part() else { return None };
+    pressure::said(&settings.gates)
 }
 
 /// Which instances come and go with their items.

@@ -14,7 +14,7 @@ use super::past::{self, Past};
 use super::{Failure, Global, exit, timetable};
 use crate::controller::look::fresh;
 use crate::controller::report::rfc3339;
-use crate::controller::{items, twins};
+use crate::controller::{items, pressure, twins};
 use crate::desired::generation::{Stored, StoredObject};
 use crate::desired::{Store, parsed, resolve};
 use crate::engine::backoff::End;
@@ -23,9 +23,7 @@ use crate::engine::expand::{ForEach, Items};
 use crate::engine::observed::{Member, Twin};
 use crate::engine::plan::{Action, Decision, Reason};
 use crate::engine::run::RunRule;
-use crate::engine::{
-    Backoff, Coverage, Desired, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, Timestamp, reconcile,
-};
+use crate::engine::{Backoff, Coverage, Desired, InstanceId, Now, ObjectRef, Observed, Plan, Sight, State, Timestamp};
 use crate::home::Home;
 use crate::observe::{Clock, Look, ProcTable, clock};
 use crate::rpc::client;
@@ -113,7 +111,7 @@ pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let told = health::ask(home, &stored);
     told.fill(&mut observed);
     let now = clock.now();
-    let mut plan = reconcile(&desired, &observed, &backoff, &now);
+    let mut plan = pressure::plan(&desired, &mut observed, &backoff, &now);
     add_waiting(home, &mut plan, &now);
     Ok(Facts { home: Some(home.clone()), stored, desired, observed, backoff, plan, now, told, past, broken_files })
 }
@@ -426,7 +424,7 @@ impl Facts {
         let at = match &decision.because {
             Reason::NotReadyYet { at } => *at,
             Reason::BackingOff { until, .. } | Reason::Refused { until, .. } => *until,
-            Reason::RetryWaits { until, .. } => *until,
+            Reason::RetryWaits { until, .. } | Reason::Pressed { until, .. } => *until,
             Reason::Paused { until: Some(until), .. } | Reason::NotYet { until } => return Some(rfc3339(*until)),
             Reason::Scheduled { next } => return Some(rfc3339(next.effective)),
             _ => return None,

@@ -182,6 +182,7 @@ fn is_in_the_way(reason: &Reason) -> bool {
             | Reason::NeedsWait { .. }
             | Reason::Behind { .. }
             | Reason::Queued { .. }
+            | Reason::Pressed { .. }
             | Reason::NotYet { .. }
             | Reason::RetryWaits { .. }
     )

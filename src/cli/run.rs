@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 
 use super::facts::{self, Facts};
 use super::{Failure, Global, Outcome, exit, logs, order};
+use crate::controller::pressure;
+use crate::engine::run::pressure::gates;
 use crate::engine::run::scope::exact;
 use crate::engine::run::used::takes;
 use crate::engine::run::{Arises, Params, RunRule};
@@ -180,6 +182,9 @@ fn aside(facts: &Facts, object: &ObjectRef) -> Vec<String> {
     }
     if let Some(frozen) = &facts.desired.frozen {
         lines.push(format!("Everything is frozen by {}: it is on record, and starts after: setpoint thaw", frozen.by));
+    }
+    if let Some(why) = pressure::said(&gates(&facts.desired)) {
+        lines.push(format!("The machine is pressed: {why}. It is on record, and starts when that is over."));
     }
     lines
 }

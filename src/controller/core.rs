@@ -17,6 +17,7 @@ use super::books::{Books, Settled};
 use super::folders::Faults;
 use super::health::Questions;
 use super::journal::Journal;
+use super::pressure;
 use super::resolve::Resolver;
 use super::schedules::Schedules;
 use super::starts::Starts;
@@ -31,7 +32,7 @@ use crate::engine::desired::{Overrides, Pause};
 use crate::engine::plan::Reason;
 use crate::engine::{
     Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, Sight, Sighting, Timestamp,
-    audit, reconcile,
+    audit,
 };
 use crate::execute::spawn::Starter;
 use crate::execute::{cgroup, limits};
@@ -271,7 +272,7 @@ impl Core {
     fn decide(&mut self, now: &Now) -> Plan {
         let drained = self.is_draining.then(|| drained(&self.desired));
         let desired = drained.as_ref().unwrap_or(&self.desired);
-        let mut plan = reconcile(desired, &self.observed, &self.backoff, now);
+        let mut plan = pressure::plan(desired, &mut self.observed, &self.backoff, now);
         let facts = Facts { desired, observed: &self.observed, backoff: &self.backoff, now, mutant: Mutant::None };
         // A plan that breaks a rule of its own is a defect of ours. It is not carried out: what runs keeps running.
         let broken = audit(&plan, &facts);

@@ -16,6 +16,7 @@ pub mod journal;
 pub mod log;
 pub mod look;
 pub mod notify;
+pub mod pressure;
 pub mod queues;
 pub mod remember;
 pub mod report;

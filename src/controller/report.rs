@@ -214,6 +214,9 @@ pub struct Status {
     /// Who froze everything, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen: Option<String>,
+    /// Which limits on pressure hold back what would begin, if any do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pressed: Option<String>,
     /// Why nothing can be remembered, if so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_trouble: Option<String>,
@@ -267,6 +270,8 @@ impl Core {
             Some(reason) => format!("{}: {reason}", frozen.by),
             None => frozen.by.to_string(),
         });
+        let is_pressed = |d: &&Decision| matches!(d.because, Reason::Pressed { .. });
+        status.pressed = self.plan.decisions.iter().find(is_pressed).map(|decision| decision.because.to_string());
         status.instances.clear();
         status.waiting.clear();
         for decision in &self.plan.decisions {

@@ -279,6 +279,7 @@ fn first_status(folders: Vec<String>) -> Status {
         runs: super::report::RunCounts::default(),
         schedules_recomputed: 0,
         frozen: None,
+        pressed: None,
         store_trouble: None,
         events_dropped: 0,
         problems: Vec::new(),

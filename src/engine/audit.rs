@@ -75,7 +75,7 @@ pub fn audit(plan: &Plan, facts: &Facts<'_>) -> Vec<Violation> {
         }
     }
     found.extend(rolled_together(plan, facts, &ups));
-    if let Some((rule, object)) = run::audit::whole(plan, facts) {
+    if let Some((rule, object)) = run::audit::whole(plan, facts).or_else(|| run::turns::broken(plan, facts)) {
         let id = object.map(|object| InstanceId { object, cause: super::name::Cause::schedule() });
         found.push(Violation { rule, id });
     }
@@ -373,7 +373,10 @@ impl View<'_> {
             }
             (Reason::ItemGone { until }, None) => (Mutant::ForgetWake, *until),
             (Reason::NotReadyYet { at }, None) if is_running => (Mutant::ForgetWake, *at),
-            (Reason::BackingOff { until, .. } | Reason::Refused { until, .. }, None) => (Mutant::ForgetWake, *until),
+            (
+                Reason::BackingOff { until, .. } | Reason::Refused { until, .. } | Reason::Pressed { until, .. },
+                None,
+            ) => (Mutant::ForgetWake, *until),
             _ => return None,
         };
         plan.wake_at.is_none_or(|wake| wake > moment).then_some(rule)

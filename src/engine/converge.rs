@@ -74,6 +74,11 @@ impl Draft {
         self.decisions.push(decision);
     }
 
+    /// Adds the start of a run. It counts when it is let through, not before: what has to wait takes no room.
+    pub(super) fn push_start(&mut self, decision: Decision) {
+        self.decisions.push(decision);
+    }
+
     /// Counts one more action; asks for another pass at once when it does not fit into this plan.
     pub(super) fn has_room(&mut self, facts: &Facts<'_>) -> bool {
         self.actions += 1;
@@ -143,6 +148,7 @@ pub fn converge(facts: &Facts<'_>) -> Plan {
         if draft.len() > decided {
             draft.decisions.sort_by(|a, b| a.id.cmp(&b.id));
         }
+        run::pressure::hold(facts, &mut draft);
         run::order::admit(facts, &mut draft);
     }
     if facts.is_off(Mutant::ForgetDecision) {

@@ -108,6 +108,10 @@ pub enum Mutant {
     IgnoreOverlap,
     /// The limit on runs holds.
     IgnoreMaxRuns,
+    /// Nothing new begins on a machine that is pressed too hard.
+    IgnorePressure,
+    /// Places go round among objects while there are too few.
+    IgnoreTurns,
     /// A run does not start before its time.
     StartsEarly,
     /// What runs once runs once.
@@ -217,6 +221,8 @@ impl Mutant {
         Mutant::IgnoreConsent,
         Mutant::IgnoreOverlap,
         Mutant::IgnoreMaxRuns,
+        Mutant::IgnorePressure,
+        Mutant::IgnoreTurns,
         Mutant::StartsEarly,
         Mutant::OnceAgain,
         Mutant::JobAgain,

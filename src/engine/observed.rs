@@ -13,6 +13,7 @@ use super::name::{InstanceId, ObjectRef, ProcId, Revision};
 use super::plan::Policy;
 use super::probe::Health;
 use super::run::Ledger;
+use super::run::pressure::Pressure;
 use super::time::BootTime;
 
 /// What was seen of one thing.
@@ -41,6 +42,8 @@ pub struct Observed {
     pub items: BTreeMap<ObjectRef, Sight<Items>>,
     /// What is remembered of work that ends.
     pub ledger: Ledger,
+    /// How hard the machine is pressed; none where nobody has asked.
+    pub pressure: Option<Pressure>,
 }
 
 impl Observed {
@@ -52,6 +55,7 @@ impl Observed {
             sightings: BTreeMap::new(),
             items: BTreeMap::new(),
             ledger: Ledger::default(),
+            pressure: None,
         }
     }
 

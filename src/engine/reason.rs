@@ -9,6 +9,7 @@ use super::backoff::Exit;
 use super::expand::Need;
 use super::name::{Cause, ObjectRef, ProcId, Revision};
 use super::plan::Decision;
+use super::run::pressure::Passed;
 use super::run::{Next, Outcome, TickState};
 use super::time::{BootTime, Timestamp};
 
@@ -120,6 +121,8 @@ pub enum Reason {
     Behind { cause: Cause },
     /// As many runs as are allowed have processes.
     Queued { limit: usize },
+    /// The machine is pressed too hard for anything new; it is asked again at `until`.
+    Pressed { over: Arc<[Passed]>, until: BootTime },
     /// It failed, and is tried again at `until`.
     RetryWaits { until: BootTime, why: Arc<str>, failed: u32, of: u32 },
     /// It takes too long.
@@ -207,9 +210,8 @@ impl Decision {
             Reason::Lingering => State::Lingering,
             Reason::Blind { .. } => State::Unknown,
             Reason::Refused { .. } | Reason::NeedsWait { .. } | Reason::PlanFull => State::Waiting,
-            Reason::NoStore { .. } | Reason::NotYet { .. } | Reason::Behind { .. } | Reason::Queued { .. } => {
-                State::Waiting
-            }
+            Reason::NoStore { .. } | Reason::NotYet { .. } | Reason::Behind { .. } => State::Waiting,
+            Reason::Queued { .. } | Reason::Pressed { .. } => State::Waiting,
             Reason::RetryWaits { .. } | Reason::Returned { .. } => State::Backoff,
             Reason::QueueIdle { .. } => State::Ready,
             Reason::QueueFull { .. } => State::Running,

@@ -132,6 +132,12 @@ fn say_run(reason: &Reason, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         Reason::Behind { cause } => write!(f, "the run {cause} of the same object is not over"),
         Reason::Queued { limit } => write!(f, "{limit} runs are at work, which is the limit (maxRuns)"),
+        Reason::Pressed { over, .. } => {
+            for (i, passed) in over.iter().enumerate() {
+                write!(f, "{}{passed}", if i == 0 { "" } else { "; " })?;
+            }
+            Ok(())
+        }
         Reason::RetryWaits { why, failed, of, .. } => {
             write!(f, "attempt {failed} of {of} failed ({why}); another follows")
         }

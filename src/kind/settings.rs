@@ -12,11 +12,15 @@ use serde_json::Value as Json;
 
 use super::clock::{check_zone, zone_schema};
 use super::process::{canonical, read};
-use super::units::{Duration, count};
+use super::units::{Duration, Size, count};
 use super::{Effect, FieldError, KindDef, Names, Parsed, Reference};
 use crate::engine::expand::{Items, Kind, Want};
 use crate::engine::plan::Policy;
+use crate::engine::run::pressure::Figures;
 use crate::engine::run::{self, Part};
+
+/// The least that a limit can be: below it, nothing would ever begin.
+const LEAST: f64 = 0.1;
 
 /// The line in [`super::KINDS`].
 pub const DEF: KindDef = KindDef {
@@ -31,7 +35,7 @@ pub const DEF: KindDef = KindDef {
     paths: &[],
     files: &[],
     texts: &[],
-    later: &["defaults", "gates", "heartbeat", "http", "jobs", "log", "maxAgentRuns", "relist"],
+    later: &["defaults", "heartbeat", "http", "jobs", "log", "maxAgentRuns", "relist"],
 };
 
 /// Defaults and limits.
@@ -46,6 +50,9 @@ struct Spec {
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "some_count")]
     #[schemars(range(min = 1, max = 1000), extend("examples" = [16], "x-rule" = "it counts runs: 1 to 1000"))]
     max_runs: Option<u32>,
+    /// While one of these is passed, no run begins and no message is taken up; what has begun goes on, and services are
+    /// kept up.
+    gates: Gates,
     /// What shares of jitter are drawn from, so that two machines can have the same; the id of the machine by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256), extend("examples" = ["machine-1"]))]
@@ -56,6 +63,75 @@ struct Spec {
 
 fn some_count<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     count(deserializer).map(Some)
+}
+
+/// 12 and not 12.0.
+fn as_written<S: serde::Serializer>(number: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) if number.fract() == 0.0 && *number < 1e9 => serializer.serialize_u64(*number as u64),
+        Some(number) => serializer.serialize_f64(*number),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// How hard the machine may be pressed while runs begin.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Gates {
+    /// The most load, as the average of the last minute counts it.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_written")]
+    #[schemars(range(min = 0.1, max = 100_000), extend("examples" = [8], "x-rule" = "it is a load: 0.1 to 100000"))]
+    load: Option<f64>,
+    /// The least memory that could be had, as MemAvailable of /proc/meminfo counts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("examples" = ["512Mi"]))]
+    memory_free: Option<Size>,
+    /// The most time in which something waited, in percent of the last ten seconds, as pressure stall information counts
+    /// it (`some avg10` of /proc/pressure). A kernel without it holds nothing back.
+    psi: Stalls,
+}
+
+/// Time in which something waited, in percent.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Stalls {
+    /// For a processor.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_written")]
+    #[schemars(range(min = 0.1, max = 100), extend("examples" = [40], "x-rule" = "it is a percentage: 0.1 to 100"))]
+    cpu: Option<f64>,
+    /// For memory.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_written")]
+    #[schemars(range(min = 0.1, max = 100), extend("examples" = [10], "x-rule" = "it is a percentage: 0.1 to 100"))]
+    memory: Option<f64>,
+    /// For a disk.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_written")]
+    #[schemars(range(min = 0.1, max = 100), extend("examples" = [30], "x-rule" = "it is a percentage: 0.1 to 100"))]
+    io: Option<f64>,
+}
+
+impl Gates {
+    fn figures(&self, errors: &mut Vec<FieldError>) -> Figures {
+        let mut hundredths = |path: &[&str], value: Option<f64>, least: f64, most: f64| {
+            let value = value?;
+            if !(least..=most).contains(&value) {
+                errors.push(FieldError::new(path, "is out of range", format!("write {least} to {most}")));
+                return None;
+            }
+            // Within the range, and of what is finer than a hundredth the kernel says nothing.
+            Some((value * 100.0).round() as u64)
+        };
+        let figures = Figures {
+            load: hundredths(&["gates", "load"], self.load, LEAST, 100_000.0),
+            cpu: hundredths(&["gates", "psi", "cpu"], self.psi.cpu, LEAST, 100.0),
+            memory: hundredths(&["gates", "psi", "memory"], self.psi.memory, LEAST, 100.0),
+            io: hundredths(&["gates", "psi", "io"], self.psi.io, LEAST, 100.0),
+            memory_free: self.memory_free.map(|size| size.0),
+        };
+        if figures.memory_free == Some(0) {
+            errors.push(FieldError::new(&["gates", "memoryFree"], "is no limit", "leave it out, or write 512Mi"));
+        }
+        figures
+    }
 }
 
 /// How much of the past is kept.
@@ -84,7 +160,7 @@ impl Default for Retention {
 fn effect(field: &str) -> Effect {
     match field {
         "timeZone" | "jitterSeed" => Effect::Reschedule,
-        "maxRuns" | "retention" => Effect::Live,
+        "gates" | "maxRuns" | "retention" => Effect::Live,
         _ => Effect::None,
     }
 }
@@ -96,6 +172,7 @@ fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
     if spec.max_runs.is_some_and(|runs| !(1..=1000).contains(&runs)) {
         errors.push(FieldError::new(&["maxRuns"], "is out of range", "write 1 to 1000"));
     }
+    let gates = spec.gates.figures(&mut errors);
     if spec.jitter_seed.as_ref().is_some_and(|seed| seed.contains('\0')) {
         errors.push(FieldError::new(&["jitterSeed"], "contains a NUL character", "remove the `\\0`"));
     }
@@ -111,6 +188,7 @@ fn parse(value: &Json) -> Result<Parsed, Vec<FieldError>> {
     let rule = run::Settings {
         zone: text(&spec.time_zone),
         max_runs: spec.max_runs,
+        gates,
         jitter_seed: text(&spec.jitter_seed),
         retention: run::rule::Retention {
             events: spec.retention.events,

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod items;
 pub mod machine;
 pub mod portable;
+pub mod pressure;
 pub mod proc;
 pub mod readable;
 pub mod records;

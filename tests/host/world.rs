@@ -158,7 +158,22 @@ impl World {
 
     #[track_caller]
     pub fn controller_with(&self, words: &[&str]) -> Controller {
-        let controller = self.launch(words);
+        let mut command = self.command(&["controller", "run"]);
+        command.args(words);
+        self.controller_of(command)
+    }
+
+    /// The same by a command that becomes one.
+    #[track_caller]
+    pub fn controller_of(&self, mut command: Command) -> Controller {
+        for (name, value) in self.command(&[]).get_envs() {
+            match value {
+                Some(value) => _ = command.env(name, value),
+                None => _ = command.env_remove(name),
+            }
+        }
+        command.current_dir(&self.root).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let controller = Controller { child: command.spawn().expect("a command") };
         self.until("the controller answers", || {
             let pid = std::fs::read_to_string(self.home().join("controller.pid")).unwrap_or_default();
             pid.trim() == controller.id().to_string() && self.run(&["controller", "status"]).code == 0

@@ -1197,6 +1197,112 @@ fn windows_of_quiet_hours() {
 }
 
 #[test]
+fn gates_that_nothing_could_pass_or_keep_are_refused() {
+    check(
+        "kind: Settings\nname: a\ngates: { load: 0, memoryFree: 0, psi: { cpu: 120, memory: half, disk: 3 } }\n",
+        expect![[r#"
+            error: `gates.load` is the number 0, but it is a load: 0.1 to 100000
+             --> <stdin>:3:16
+              |
+            3 | gates: { load: 0, memoryFree: 0, psi: { cpu: 120, memory: half, disk: 3 } }
+              |                ^
+              |
+              = help: for example: load: 8
+
+            error: `gates.psi.cpu` is the number 120, but it is a percentage: 0.1 to 100
+             --> <stdin>:3:46
+              |
+            3 | gates: { load: 0, memoryFree: 0, psi: { cpu: 120, memory: half, disk: 3 } }
+              |                                              ^^^
+              |
+              = help: for example: cpu: 40
+
+            error: `gates.psi.memory` is the text "half", but it is a percentage: 0.1 to 100
+             --> <stdin>:3:59
+              |
+            3 | gates: { load: 0, memoryFree: 0, psi: { cpu: 120, memory: half, disk: 3 } }
+              |                                                           ^^^^
+              |
+              = help: for example: memory: 10
+
+            error: unknown field `disk` in `gates.psi` of Settings "a"
+             --> <stdin>:3:65
+              |
+            3 | gates: { load: 0, memoryFree: 0, psi: { cpu: 120, memory: half, disk: 3 } }
+              |                                                                 ^^^^
+              |
+              = help: there are cpu, io, memory; more: setpoint explain settings.gates.psi
+
+            4 errors in 1 of 1 file.
+        "#]],
+    );
+    check(
+        "kind: Settings\nname: a\ngates: { load: .nan, memoryFree: 1.5Gi, psi: 40, swap: 1 }\n",
+        expect![[r#"
+        error: `gates.load` is the text ".nan", but it is a load: 0.1 to 100000
+         --> <stdin>:3:16
+          |
+        3 | gates: { load: .nan, memoryFree: 1.5Gi, psi: 40, swap: 1 }
+          |                ^^^^
+          |
+          = help: for example: load: 8
+
+        error: `gates.memoryFree` is `1.5Gi`, which has a fraction
+         --> <stdin>:3:34
+          |
+        3 | gates: { load: .nan, memoryFree: 1.5Gi, psi: 40, swap: 1 }
+          |                                  ^^^^^
+          |
+          = help: use a smaller unit: 1.5Gi is 1536Mi
+
+        error: `gates.psi` is the number 40, but it takes a map of fields
+         --> <stdin>:3:46
+          |
+        3 | gates: { load: .nan, memoryFree: 1.5Gi, psi: 40, swap: 1 }
+          |                                              ^^
+          |
+          = help: more: setpoint explain settings.gates
+
+        error: unknown field `swap` in `gates` of Settings "a"
+         --> <stdin>:3:50
+          |
+        3 | gates: { load: .nan, memoryFree: 1.5Gi, psi: 40, swap: 1 }
+          |                                                  ^^^^
+          |
+          = help: there are load, memoryFree, psi; more: setpoint explain settings.gates
+
+        4 errors in 1 of 1 file.
+    "#]],
+    );
+    check(
+        "kind: Settings\nname: a\ngates: { load: 7.25, memoryFree: 100Ti, psi: { io: 12.5 } }\n",
+        expect![[r#"
+        settings/a {"gates":{"load":7.25,"memoryFree":"100Ti","psi":{"io":12.5}}}
+    "#]],
+    );
+    check(
+        "kind: Settings\nname: a\ngates: { memoryFree: 0 }\n",
+        expect![[r#"
+        error: `gates.memoryFree` is no limit
+         --> <stdin>:3:22
+          |
+        3 | gates: { memoryFree: 0 }
+          |                      ^
+          |
+          = help: leave it out, or write 512Mi
+
+        1 error in 1 of 1 file.
+    "#]],
+    );
+    check(
+        "kind: Settings\nname: a\ngates: {}\n",
+        expect![[r#"
+        settings/a {}
+    "#]],
+    );
+}
+
+#[test]
 fn limits_of_settings() {
     check(
         "kind: Settings\nname: a\nmaxRuns: 0\nretention: { events: 1, age: 1s }\nrelist: 30s\njitterseed: x\n",

@@ -28,12 +28,23 @@ impl World {
         pause.is_some_and(|pause| pause.until.is_none_or(|until| self.at() < until))
     }
 
+    /// True when the machine is beyond what people have said it may bear.
+    fn is_pressed(&self) -> bool {
+        let Some(settings) = order::settings(&self.desired) else { return false };
+        let (gates, now) = (settings.gates, self.figures);
+        let is_over = |limit: Option<u64>, figure: Option<u64>| limit.is_some() && figure > limit;
+        is_over(gates.load, now.load) || is_over(gates.io, now.io) || now.memory_free < gates.memory_free
+    }
+
     /// A claim that is decided on.
     pub fn check_claim(&mut self, object: &ObjectRef, count: u32) {
         let at_work = self.at_work().iter().filter(|id| id.object == *object).count();
         let Some((stored, _)) = self.rule(object) else { return };
         if self.desired.frozen.is_some() || self.is_paused(stored) {
             self.break_rule(Rule::Held, || format!("{object} claims"));
+        }
+        if self.is_pressed() {
+            self.break_rule(Rule::Pressed, || format!("{object} claims"));
         }
         if self.at_once(object).is_some_and(|at_once| at_work + count as usize > at_once) {
             self.break_rule(Rule::Crowd, || format!("{object}: {at_work} at work, and claims {count}"));
@@ -70,6 +81,9 @@ impl World {
         let mine =
             |of: &InstanceId, number: u32| whole(of) == own && (of.cause.parent().is_some() || number > told.base);
         let is_begun = self.records.iter().any(|(of, last)| mine(of, last.number));
+        if !is_begun && self.is_pressed() {
+            return Some((Rule::Pressed, format!("{:?}", self.figures)));
+        }
         if !is_begun && row.message.expires.is_some_and(|expires| expires <= self.at()) {
             return Some((Rule::Expired, String::new()));
         }

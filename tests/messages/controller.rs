@@ -6,6 +6,7 @@ use std::sync::Arc;
 use setpoint::engine::observed::{Alive, Member, Phase, Refused};
 use setpoint::engine::plan::StopRule;
 use setpoint::engine::queue::Message;
+use setpoint::engine::run::pressure::Pressure;
 use setpoint::engine::run::{Book, Final, Ledger, Origin, Output, Step};
 use setpoint::engine::{
     Action, Backoff, BootTime, Cause, Coverage, Decision, InstanceId, ObjectRef, Observed, ProcId, Sight, Sighting,
@@ -202,7 +203,9 @@ impl Controller {
 
     /// Looks at everything.
     pub fn look(&mut self, world: &mut World, missed: u64) -> (Observed, Backoff) {
-        let mut observed = Observed { ledger: self.memory.ledger.clone(), ..Observed::empty() };
+        let pressure = Pressure { at: BootTime::from_nanos(world.now), figures: world.figures };
+        let ledger = self.memory.ledger.clone();
+        let mut observed = Observed { ledger, pressure: Some(pressure), ..Observed::empty() };
         if missed > 0 {
             observed.coverage = Coverage::Partial { why: "the listing".into() };
         }

@@ -10,6 +10,7 @@ use setpoint::engine::desired::{Overrides, Pause, Spec, Tombstone};
 use setpoint::engine::expand::{Items, Kind, Need, Want};
 use setpoint::engine::plan::{Command, Launch, Policy, StopRule};
 use setpoint::engine::queue::{Match, QueueRule, Sort, Sorting, Test, Then};
+use setpoint::engine::run::pressure::Figures;
 use setpoint::engine::run::{Arises, History, Overlap, Params, Part, Retry, Risk, RunRule, Settings, Work};
 use setpoint::engine::{Coverage, Desired, Object, ObjectRef, Revision, Timestamp};
 
@@ -140,7 +141,18 @@ pub fn mailbox(rng: &mut Rng, timeout: Option<Duration>) -> Ends {
 
 pub fn settings(rng: &mut Rng) -> Ends {
     let max_runs = Some(rng.between(1, 6) as u32);
-    Ends { rule: None, settings: Some(Settings { max_runs, ..Settings::default() }) }
+    let gates = random_gates(rng.clone());
+    Ends { rule: None, settings: Some(Settings { max_runs, gates, ..Settings::default() }) }
+}
+
+/// What the machine may bear, where somebody has said so. These dice are its own: whatever else comes of a seed stays.
+fn random_gates(mut rng: Rng) -> Figures {
+    Figures {
+        load: rng.chance(300).then(|| rng.pick(&[200, 800])),
+        memory_free: rng.chance(200).then_some(1 << 30),
+        io: rng.chance(200).then_some(1000),
+        ..Figures::default()
+    }
 }
 
 /// One object as it was stored.

@@ -138,6 +138,7 @@ impl Life {
         if self.world.rng.chance(90) {
             self.meddle();
         }
+        self.world.press();
         if self.world.rng.chance(200) {
             let burst = self.world.rng.pick(&[1, 1, 2, 6]);
             (0..burst).for_each(|_| self.send());
@@ -393,7 +394,7 @@ impl Life {
     /// Nobody disturbs any more: what was deleted is there again, and nothing is held.
     fn calm_down(&mut self) {
         self.world.tell(|| "calm".to_owned());
-        self.world.is_calm = true;
+        (self.world.is_calm, self.world.figures) = (true, super::world::calm());
         self.people.is_partial = false;
         self.people.freeze(false);
         for index in 0..BOXES {

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use setpoint::engine::backoff::{Attempt, End, Exit};
 use setpoint::engine::observed::Phase;
 use setpoint::engine::plan::{Policy, Spawn};
+use setpoint::engine::run::pressure::Figures;
 use setpoint::engine::{BootId, BootTime, Desired, InstanceId, Now, ProcId, Timestamp};
 
 use super::kind::{self, Nature, People};
@@ -30,6 +31,8 @@ pub enum Rule {
     NotClaimed,
     /// Began while everything was frozen, or its mailbox was paused.
     Held,
+    /// Claimed, or begun, while the machine was pressed too hard.
+    Pressed,
     /// More of a mailbox, or of all, are at work than may be.
     Crowd,
     /// Two of a group at once, or out of turn.
@@ -124,11 +127,19 @@ pub struct World {
     pub executed: BTreeSet<(InstanceId, u32)>,
     pub told: BTreeMap<InstanceId, Told>,
     pub set_about: u64,
+    /// How hard the machine is pressed, and the dice for that.
+    pub figures: Figures,
+    pressing: Rng,
     pub is_calm: bool,
     pub event: bool,
     pub breach: Option<Breach>,
     pub starts: u64,
     pub is_told: bool,
+}
+
+/// An idle machine.
+pub fn calm() -> Figures {
+    Figures { load: Some(0), memory_free: Some(1 << 40), cpu: Some(0), memory: Some(0), io: Some(0) }
 }
 
 fn boot_id(number: u32) -> BootId {
@@ -162,6 +173,8 @@ impl World {
             executed: BTreeSet::new(),
             told: BTreeMap::new(),
             set_about: 0,
+            figures: calm(),
+            pressing: Rng::new(!seed),
             is_calm: false,
             event: true,
             breach: None,
@@ -222,6 +235,23 @@ impl World {
         let span = until.saturating_sub(self.now);
         self.now += span;
         self.wall += span;
+    }
+
+    /// Now and then, what else the machine does is more, or less; nobody is told.
+    pub fn press(&mut self) {
+        let rng = &mut self.pressing;
+        if !rng.chance(60) {
+            return;
+        }
+        self.figures = Figures {
+            load: Some(rng.pick(&[0, 0, 250, 900])),
+            memory_free: Some(rng.pick(&[1 << 40, 1 << 40, 1 << 28])),
+            // There are kernels that do not say it.
+            io: rng.chance(700).then(|| rng.pick(&[0, 0, 5000])),
+            ..calm()
+        };
+        let figures = self.figures;
+        self.tell(|| format!("{figures:?}"));
     }
 
     /// Somebody sets the clock.

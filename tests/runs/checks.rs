@@ -172,6 +172,9 @@ impl World {
             return Some((Rule::Consent, "the whole".into()));
         }
         let is_begun = self.is_begun(&id.object, &root);
+        if self.is_pressed() && !is_begun {
+            return Some((Rule::Pressed, format!("{:?}", self.figures)));
+        }
         if row.due > self.at() && !is_begun {
             return Some((Rule::Early, format!("due {:?}", row.due)));
         }
@@ -186,6 +189,14 @@ impl World {
             .or_else(|| step.and_then(|step| self.step_fault(id, &root, &step, rule)))
             .or_else(|| self.retry_fault(id, rule))
             .or_else(|| if is_begun { None } else { self.need_fault(object) })
+    }
+
+    /// True when the machine is beyond what people have said it may bear.
+    fn is_pressed(&self) -> bool {
+        let Some(settings) = order::settings(&self.desired) else { return false };
+        let (gates, now) = (settings.gates, self.figures);
+        let is_over = |limit: Option<u64>, figure: Option<u64>| limit.is_some() && figure > limit;
+        is_over(gates.load, now.load) || is_over(gates.io, now.io) || now.memory_free < gates.memory_free
     }
 
     /// True when something was done for a run since it was made or reopened.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use setpoint::engine::observed::{Alive, Member, Phase, Refused};
+use setpoint::engine::run::pressure::Pressure;
 use setpoint::engine::run::{Ledger, ticks};
 use setpoint::engine::{
     Action, Backoff, BootTime, Coverage, Decision, InstanceId, ObjectRef, Observed, ProcId, Sight, Sighting, Timestamp,
@@ -140,7 +141,9 @@ impl Controller {
 
     /// Looks at everything.
     pub fn look(&mut self, world: &mut World, eyes: Eyes) -> (Observed, Backoff) {
-        let mut observed = Observed { ledger: self.memory.ledger.clone(), ..Observed::empty() };
+        let pressure = Pressure { at: BootTime::from_nanos(world.now), figures: world.figures };
+        let ledger = self.memory.ledger.clone();
+        let mut observed = Observed { ledger, pressure: Some(pressure), ..Observed::empty() };
         let missed = |world: &mut World| eyes.missed > 0 && world.rng.chance(eyes.missed);
         if missed(world) {
             observed.coverage = Coverage::Partial { why: "the listing".into() };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use setpoint::engine::expand::{Items, Kind, Need, Until, Want};
 use setpoint::engine::plan::{Command, Launch, Policy, StopRule};
+use setpoint::engine::run::pressure::Figures;
 use setpoint::engine::run::{
     Arises, At, Capability, Condition, Flow, FlowStep, History, Missed, OnQuiet, Overlap, Params, Part, QuietRule,
     Retry, Risk, RunRule, Settings, Target, TimesRule, Work,
@@ -152,8 +153,19 @@ pub fn random(rng: &mut Rng, index: usize, wall: Timestamp) -> Ends {
         _ => {
             let max_runs = rng.chance(800).then(|| rng.between(1, 4) as u32);
             let zone = rng.chance(500).then(|| zones::random(rng).into());
-            Ends { own: Own::Settings(Settings { zone, max_runs, ..Settings::default() }), ..nothing }
+            let gates = random_gates(rng.clone());
+            Ends { own: Own::Settings(Settings { zone, max_runs, gates, ..Settings::default() }), ..nothing }
         }
+    }
+}
+
+/// What the machine may bear, where somebody has said so. These dice are its own: whatever else comes of a seed stays.
+fn random_gates(mut rng: Rng) -> Figures {
+    Figures {
+        load: rng.chance(300).then(|| rng.pick(&[200, 800])),
+        memory_free: rng.chance(200).then_some(1 << 30),
+        io: rng.chance(200).then_some(1000),
+        ..Figures::default()
     }
 }
 

@@ -140,6 +140,7 @@ impl Life {
         if self.world.rng.chance(110) {
             self.meddle();
         }
+        self.world.press();
         self.revive();
         if self.is_up() && (self.is_woken() || self.world.rng.chance(300)) {
             let missed = if self.world.rng.chance(60) { self.world.rng.between(50, 600) } else { 0 };
@@ -356,7 +357,7 @@ impl Life {
     /// Nobody disturbs any more.
     fn calm_down(&mut self) {
         self.world.tell(|| "calm".to_owned());
-        self.world.is_calm = true;
+        (self.world.is_calm, self.world.figures) = (true, super::world::calm());
         self.calm = self.world.now;
         self.people.is_partial = false;
         self.people.frozen = None;

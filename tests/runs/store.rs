@@ -154,7 +154,12 @@ impl Store {
     ) {
         let new = Cursor { since: cut(cursor.since), at: cut(cursor.at), ..cursor.clone() };
         let old = self.cursors.insert(object.clone(), new);
-        let set_about = self.set_about.insert(object.clone(), decided.set_about).unwrap_or_default();
+        let set_about = self.set_about.get(object).copied().unwrap_or_default();
+        // A look that is worked off write by write keeps its clock: what was set about since then adds up.
+        let of_look = |cursor: &Cursor| (cursor.set_wall, cursor.set_boot, cursor.boot_id.clone());
+        if old.as_ref().is_none_or(|old| of_look(old) != of_look(cursor)) {
+            self.set_about.insert(object.clone(), decided.set_about);
+        }
         let is_step = ticks.iter().any(|tick| tick.state == TickState::ClockStep);
         let Some(old) = old.filter(|old| old.uid == cursor.uid && old.key == cursor.key) else {
             if cursor.at < decided.wall || is_step {

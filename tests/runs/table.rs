@@ -12,15 +12,16 @@ use setpoint::engine::backoff::{Attempt, End, Exit, Streak};
 use setpoint::engine::desired::Pause;
 use setpoint::engine::expand::{Need, Until};
 use setpoint::engine::observed::{Alive, Phase};
-use setpoint::engine::plan::{Policy, Tick};
+use setpoint::engine::plan::{ACTIONS_MAX, Policy, Tick};
+use setpoint::engine::run::pressure::{Figures, Pressure};
 use setpoint::engine::run::{
     Arises, At, Book, Condition, Cursor, Final, Flow, FlowStep, Missed, OnQuiet, Origin, Outcome, Output, Overlap,
-    Params, QuietRule, Retry, Risk, Run, RunRule, Step, TimesRule, Work, ticks,
+    Params, QuietRule, Retry, Risk, Run, RunRule, Settings, Step, TimesRule, Work, ticks,
 };
 use setpoint::engine::schedule::{Schedule, Window};
 use setpoint::engine::{
     Action, Backoff, BootId, BootTime, Cause, Facts, InstanceId, Mutant, Now, ObjectRef, Observed, Plan, ProcId,
-    Revision, Sight, Sighting, Timestamp, reconcile,
+    Reason, Revision, Sight, Sighting, Timestamp, reconcile,
 };
 
 use super::kind::{self, Ends, Own};
@@ -137,6 +138,20 @@ impl Table {
         let minute = |time: &str| u16::try_from(seconds(time) / 60).expect("a minute");
         let windows = vec![Window { days: 0x7f, from: minute(from), to: minute(to) }];
         self.put("quiethours/q", Ends { rule: None, own: Own::Quiet(QuietRule { windows, zone: None }), needs: vec![] })
+    }
+
+    /// At most so many runs at once, and a load of 8 at most.
+    fn limits(self, max_runs: Option<u32>) -> Table {
+        let gates = Figures { load: Some(800), ..Figures::default() };
+        let settings = Settings { max_runs, gates, ..Settings::default() };
+        self.put("settings/main", Ends { rule: None, own: Own::Settings(settings), needs: Vec::new() })
+    }
+
+    /// The load was 12.3 when it was asked last.
+    fn pressed(mut self, time: &str) -> Table {
+        let figures = Figures { load: Some(1230), ..Figures::default() };
+        self.observed.pressure = Some(Pressure { at: boot(time), figures });
+        self
     }
 
     fn uid(&self, object: &str) -> Arc<str> {
@@ -281,7 +296,11 @@ fn check(table: Table, plan: Expect) {
     plan.assert_eq(&plan_of(table));
 }
 
-fn plan_of(mut table: Table) -> String {
+fn plan_of(table: Table) -> String {
+    text(&made(table))
+}
+
+fn made(mut table: Table) -> Plan {
     let mut desired = table.people.read();
     if table.people.is_draining {
         people::drain(&mut desired);
@@ -300,9 +319,8 @@ fn plan_of(mut table: Table) -> String {
         now: &table.now,
         mutant: Mutant::None,
     };
-    let text = text(&made);
-    assert_eq!(audit(&made, &facts), [], "the audit finds nothing in {text}");
-    text
+    assert_eq!(audit(&made, &facts), [], "the audit finds nothing in {}", text(&made));
+    made
 }
 
 fn clock(at: Timestamp) -> String {
@@ -1210,6 +1228,143 @@ fn a_due_time_under_a_freeze_is_recorded() {
             note [Skipped 10:00:00 x1] up to 10:00:00 cronjob/a/schedule: Skipped: ann froze everything: release; go on with: setpoint thaw [Scheduled]
         "#]],
     );
+}
+
+#[test]
+fn a_machine_that_is_pressed_takes_up_nothing_and_says_by_how_much() {
+    let table = || Table::at("10:00").put("job/j", ends(job())).run("job/j", "1", "09:00").limits(None);
+    check(
+        table().pressed("09:59:58"),
+        expect![[r#"
+        wait job/j/1: the load is 12.30, over 8.00 (gates.load) [Waiting]
+        look again at 10:00:03
+    "#]],
+    );
+    check(
+        table(),
+        expect![[r#"
+        spawn #1 job/j/1: its time has come [Starting]
+    "#]],
+    );
+    // What a person asks for is no exception: the machine bears it no better.
+    let asked = table().pressed("10:00").change("job/j", "1", |run| run.origin = Origin::Person("ann".into()));
+    check(
+        asked,
+        expect![[r#"
+        wait job/j/1: the load is 12.30, over 8.00 (gates.load) [Waiting]
+        look again at 10:00:05
+    "#]],
+    );
+}
+
+#[test]
+fn what_has_begun_goes_on_however_hard_the_machine_is_pressed() {
+    let flow = vec![step("a", &[]), step("b", &["a"])];
+    let table = Table::at("10:00").limits(None).pressed("10:00");
+    let table = table.put("job/j", ends(RunRule { retry: Retry { times: 1, wait: secs(1) }, ..job() }));
+    let table = table.run("job/j", "1", "09:00").record("job/j/1", 1, "09:00", Some((Exit::Code(1), "09:01", false)));
+    let table = table.flow(flow).run("workflow/w", "r", "09:00").step("a", Outcome::Ok);
+    check(
+        table,
+        expect![[r#"
+        spawn #2 job/j/1: its time has come [Starting]
+        wait workflow/w/r: 1 of 2 steps are over [Running]
+        spawn #1 workflow/w/r.b: its time has come [Starting]
+    "#]],
+    );
+}
+
+#[test]
+fn due_times_are_recorded_on_a_machine_that_is_pressed() {
+    let table = Table::at("10:00").cron(cron(times("0 * * * *"))).settled("09:30").limits(None).pressed("10:00");
+    check(
+        table,
+        expect![[r#"
+        fire Fired due 10:00:00 cronjob/a/2026-11-21T10:00:00Z: its time has come [Starting]
+    "#]],
+    );
+}
+
+/// As many runs of `cronjob/a`, which takes all it can get, since 08:00, and one of `job/j` since 09:59.
+fn crowd(count: u32) -> Table {
+    let rule = RunRule { overlap: Overlap::Allow(u32::MAX), ..cron(times("0 0 1 1 *")) };
+    let mut table = Table::at("10:00").cron(rule).settled("09:30").put("job/j", ends(job()));
+    for n in 0..count {
+        table = table.run("cronjob/a", &format!("run-{n:04}"), "08:00");
+    }
+    table.run("job/j", "1", "09:59")
+}
+
+#[test]
+fn places_go_round_and_whoever_has_the_fewest_goes_first() {
+    check(
+        crowd(4).limits(Some(2)),
+        expect![[r#"
+        spawn #1 cronjob/a/run-0000: its time has come [Starting]
+        wait cronjob/a/run-0001: 2 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/run-0002: 2 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/run-0003: 2 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/schedule: its next due time is 2027-01-01T00:00:00Z [Scheduled]
+        spawn #1 job/j/1: its time has come [Starting]
+        look again when the clock shows 2027-01-01T00:00:00
+    "#]],
+    );
+    check(
+        crowd(4).limits(Some(3)),
+        expect![[r#"
+        spawn #1 cronjob/a/run-0000: its time has come [Starting]
+        spawn #1 cronjob/a/run-0001: its time has come [Starting]
+        wait cronjob/a/run-0002: 3 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/run-0003: 3 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/schedule: its next due time is 2027-01-01T00:00:00Z [Scheduled]
+        spawn #1 job/j/1: its time has come [Starting]
+        look again when the clock shows 2027-01-01T00:00:00
+    "#]],
+    );
+    check(
+        crowd(4).limits(Some(2)).sees("cronjob/a/run-0000", "09:00"),
+        expect![[r#"
+        wait cronjob/a/run-0000: it is at work [Running]
+        wait cronjob/a/run-0001: 2 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/run-0002: 2 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/run-0003: 2 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/schedule: its next due time is 2027-01-01T00:00:00Z [Scheduled]
+        spawn #1 job/j/1: its time has come [Starting]
+        look again when the clock shows 2027-01-01T00:00:00
+    "#]],
+    );
+    // Of a single place, whoever had it the longest ago.
+    check(
+        crowd(2).limits(Some(1)).last("cronjob/a", "run-a", Outcome::Ok),
+        expect![[r#"
+        wait cronjob/a/run-0000: 1 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/run-0001: 1 runs are at work, which is the limit (maxRuns) [Waiting]
+        wait cronjob/a/schedule: its next due time is 2027-01-01T00:00:00Z [Scheduled]
+        spawn #1 job/j/1: its time has come [Starting]
+        look again when the clock shows 2027-01-01T00:00:00
+    "#]],
+    );
+    // Among equals, what has waited the longest.
+    check(
+        crowd(1).limits(Some(1)),
+        expect![[r#"
+        spawn #1 cronjob/a/run-0000: its time has come [Starting]
+        wait cronjob/a/schedule: its next due time is 2027-01-01T00:00:00Z [Scheduled]
+        wait job/j/1: 1 runs are at work, which is the limit (maxRuns) [Waiting]
+        look again when the clock shows 2027-01-01T00:00:00
+    "#]],
+    );
+}
+
+#[test]
+fn what_waits_for_a_place_takes_no_room_of_a_plan() {
+    let table = crowd(u32::try_from(ACTIONS_MAX).expect("a small number") + 10).limits(Some(2));
+    let plan = made(table);
+    let starts: Vec<String> =
+        plan.decisions.iter().filter(|d| d.action.is_some()).map(|decision| decision.id.to_string()).collect();
+    assert_eq!(starts, ["cronjob/a/run-0000", "job/j/1"]);
+    assert!(!plan.decisions.iter().any(|decision| decision.because == Reason::PlanFull));
+    assert_eq!(plan.wake_at, None, "nobody looks again before something happens");
 }
 
 #[test]

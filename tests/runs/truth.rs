@@ -44,6 +44,8 @@ pub enum Rule {
     Overlap,
     /// Too many processes.
     MaxRuns,
+    /// Began while the machine was pressed too hard.
+    Pressed,
     /// Too many attempts, or one after success.
     Retries,
     /// An attempt came before its wait was over.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use setpoint::engine::backoff::{Attempt, End, Exit};
 use setpoint::engine::observed::Phase;
 use setpoint::engine::plan::{Fire, Owed, Policy, Spawn, StopRule};
+use setpoint::engine::run::pressure::Figures;
 use setpoint::engine::run::{Cursor, Origin, Times};
 use setpoint::engine::{BootId, BootTime, Cause, Desired, InstanceId, Now, ObjectRef, ProcId, Timestamp};
 
@@ -80,6 +81,9 @@ pub struct World {
     pub done: BTreeSet<InstanceId>,
     pub set_about: u64,
     asked: u32,
+    /// How hard the machine is pressed, and the dice for that.
+    pub figures: Figures,
+    pressing: Rng,
     pub is_calm: bool,
     pub event: bool,
     pub truth: Truth,
@@ -116,6 +120,8 @@ impl World {
             done: BTreeSet::new(),
             set_about: 0,
             asked: 0,
+            figures: calm(),
+            pressing: Rng::new(!seed),
             is_calm: false,
             event: true,
             truth: Truth::default(),
@@ -193,6 +199,23 @@ impl World {
         self.spawns.iter_mut().for_each(|(at, ..)| *at += span);
         self.store.queue.iter_mut().for_each(|(at, _)| *at += span);
         self.event = true;
+    }
+
+    /// Now and then, what else the machine does is more, or less; nobody is told.
+    pub fn press(&mut self) {
+        let rng = &mut self.pressing;
+        if !rng.chance(60) {
+            return;
+        }
+        self.figures = Figures {
+            load: Some(rng.pick(&[0, 0, 250, 900])),
+            memory_free: Some(rng.pick(&[1 << 40, 1 << 40, 1 << 28])),
+            // There are kernels that do not say it.
+            io: rng.chance(700).then(|| rng.pick(&[0, 0, 5000])),
+            ..calm()
+        };
+        let figures = self.figures;
+        self.tell(|| format!("{figures:?}"));
     }
 
     /// Somebody sets the clock.
@@ -425,6 +448,11 @@ impl World {
     pub fn has(&self, id: &InstanceId) -> bool {
         self.procs.iter().any(|proc| proc.id == *id) || self.spawns.iter().any(|(_, other, _)| other == id)
     }
+}
+
+/// An idle machine.
+pub fn calm() -> Figures {
+    Figures { load: Some(0), memory_free: Some(1 << 40), cpu: Some(0), memory: Some(0), io: Some(0) }
 }
 
 fn boot_id(number: u32) -> BootId {

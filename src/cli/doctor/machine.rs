@@ -4,9 +4,14 @@ use std::path::Path;
 
 use super::Finding;
 use crate::cli::controller::shim_above;
+use crate::controller::pressure::said;
 use crate::controller::wake::Wake;
+use crate::desired::{Store, to_engine};
+use crate::engine::run::pressure::gates as gates_of;
+use crate::home::Home;
 use crate::observe::clock::{self, Clock};
 use crate::observe::machine::{self, Cgroups};
+use crate::observe::pressure;
 use crate::observe::zones::{self, Zones};
 
 /// Fewer descriptors than this are soon used up: a controller holds one for each service, and some of its own.
@@ -29,6 +34,28 @@ pub fn look() -> Vec<Finding> {
         )
     }));
     found
+}
+
+/// Limits on pressure: whether this machine can be held to them, and whether they hold anything back now.
+pub fn gates(home: &Home) -> Option<Finding> {
+    const HELP: &str =
+        "psi takes a kernel with CONFIG_PSI, and often psi=1 on its command line; else take it out of Settings";
+    let stored = Store::open(home).read_current().ok()?;
+    let desired = to_engine(&stored, home.key());
+    let limits = gates_of(&desired);
+    if limits.is_empty() {
+        return None;
+    }
+    let unreadable = pressure::unreadable(&limits);
+    if !unreadable.is_empty() {
+        let what =
+            format!("{}: this machine does not say how it stands, so nothing is held back", unreadable.join(", "));
+        return Some(Finding::warn("gates", what, HELP));
+    }
+    Some(match said(&limits) {
+        None => Finding::ok("gates", "the machine says how it stands with every limit, and is within all of them"),
+        Some(why) => Finding::note("gates", format!("no run begins now: {why}"), "wait, or allow more in Settings"),
+    })
 }
 
 /// `value` of PATH, as services get it.

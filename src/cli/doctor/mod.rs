@@ -84,6 +84,7 @@ pub fn run(global: &Global, _: &Args) -> Outcome {
     let mut findings = machine::look();
     let (found, home) = home::look(global);
     findings.extend(found);
+    findings.extend(home.as_ref().and_then(machine::gates));
     findings.extend(controller::look(global, home.as_ref()));
     let text = match global.output {
         Format::Table | Format::Wide | Format::Name => findings.iter().map(line).collect(),

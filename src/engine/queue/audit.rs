@@ -15,6 +15,7 @@ use crate::engine::mutant::Mutant;
 use crate::engine::name::{Cause, InstanceId};
 use crate::engine::observed::Sight;
 use crate::engine::plan::{Action, Claim, Decision, Finish, MessageFate, Plan, Reason, Return};
+use crate::engine::run::turns;
 use crate::engine::run::{Arises, Book, Origin, Outcome, Run, RunRule};
 
 /// The exit code of a message that is wrong itself.
@@ -104,7 +105,8 @@ impl Audit<'_> {
         let is_refused = refused.is_some_and(|refused| self.facts.now.boot < refused.at.after(REFUSED_RETRY));
         let is_busy = self.book.writing.contains(&self.decision.id.cause) || is_refused;
         let is_blind = self.facts.observed.ledger.trouble.is_some();
-        if self.is_due() && self.room() > 0 && !self.is_held() && !is_busy && !is_blind {
+        let is_held = self.is_held() || turns::is_pressed(self.facts);
+        if self.is_due() && self.room() > 0 && !is_held && !is_busy && !is_blind {
             return Some(Mutant::LeavesWaiting);
         }
         match &self.decision.because {

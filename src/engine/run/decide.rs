@@ -253,11 +253,11 @@ pub(in crate::engine) fn push(runs: &Runs<'_>, decision: Decision, draft: &mut D
     let facts = runs.case.facts;
     let is_end = matches!(decision.action, Some(Action::Finish(_)));
     let refused = if is_end { refused(facts, runs.book.refused.as_ref(), draft) } else { None };
-    let decision = match refused {
-        Some(reason) => wait(decision.id, reason),
-        None => decision,
-    };
-    draft.push(facts, decision);
+    match refused {
+        Some(reason) => draft.push(facts, wait(decision.id, reason)),
+        None if matches!(decision.action, Some(Action::Spawn(_))) => draft.push_start(decision),
+        None => draft.push(facts, decision),
+    }
 }
 
 /// Its end is being written; what is left of its process is waited for.

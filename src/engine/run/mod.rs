@@ -22,9 +22,11 @@ pub mod names;
 pub mod need;
 pub mod order;
 pub mod params;
+pub mod pressure;
 pub mod rule;
 pub mod scope;
 pub mod ticks;
+pub(in crate::engine) mod turns;
 pub mod used;
 
 pub use ledger::{Book, Cursor, Final, Ledger, Next, Origin, Outcome, Output, Run, Step, TickState, Times};

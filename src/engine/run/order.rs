@@ -1,8 +1,11 @@
 //! Who goes first: among the runs of one object, and among all of them.
 //!
 //! In: runs that could start. Out: those that may, within the limits; the others wait, and say for whom.
-//! Not here: whether they could start at all. The surprise: the oldest goes first whatever its name, so that nobody
-//! starves while the limit is reached.
+//! Not here: whether they could start at all. The surprise: among all of them, whoever has the fewest places goes first,
+//! and then whoever had one the longest ago, so that nobody starves while the limit is reached, however much of another
+//! has piled up.
+
+use std::collections::BTreeMap;
 
 use super::decide::Runs;
 use super::ledger::{Book, Ledger, Origin, Run};
@@ -119,7 +122,10 @@ pub(in crate::engine) fn is_run(desired: &Desired, object: &ObjectRef) -> bool {
     desired.objects.get(object).is_some_and(|object| super::decide::rule_of(object).is_some())
 }
 
-/// Lets the oldest starts through, as many as the limit leaves room for.
+/// Lets starts through, as many as the limit and the plan leave room for. Places go round: first to objects of which the
+/// fewest processes are at work, these starts included; among those to the one whose last run was over the longest ago,
+/// and then to what has waited the longest. So a storm for one object takes the places that nobody else wants, and of a
+/// single place its turn.
 pub(in crate::engine) fn admit(facts: &Facts<'_>, draft: &mut Draft) {
     let is_start = |d: &Decision| matches!(d.action, Some(Action::Spawn(_))) && is_run(facts.desired, &d.id.object);
     let mut starts: Vec<(Timestamp, usize)> = Vec::new();
@@ -128,20 +134,63 @@ pub(in crate::engine) fn admit(facts: &Facts<'_>, draft: &mut Draft) {
             starts.push((since(facts, decision), index));
         }
     }
-    if starts.is_empty() || facts.is_off(Mutant::IgnoreMaxRuns) {
+    if starts.is_empty() {
         return;
     }
-    let seen = facts.observed.sightings.iter();
-    let at_work = seen.filter(|(id, s)| s.sight != Sight::Absent && is_run(facts.desired, &id.object)).count();
-    let limit = limit(facts.desired, &facts.observed.ledger);
-    let room = limit.saturating_sub(at_work);
-    // The oldest first; the order of names among those of one moment.
-    starts.sort_unstable();
-    for (_, index) in starts.into_iter().skip(room) {
-        if let Some(decision) = draft.tail(0).get_mut(index) {
-            (decision.action, decision.because) = (None, Reason::Queued { limit });
+    let mut places: BTreeMap<&ObjectRef, usize> = BTreeMap::new();
+    for (id, sighting) in &facts.observed.sightings {
+        if sighting.sight != Sight::Absent && is_run(facts.desired, &id.object) {
+            *places.entry(&id.object).or_default() += 1;
         }
     }
+    let limit = limit(facts.desired, &facts.observed.ledger);
+    let is_unlimited = facts.is_off(Mutant::IgnoreMaxRuns);
+    let room = if is_unlimited { usize::MAX } else { limit.saturating_sub(places.values().sum()) };
+    starts.sort_unstable();
+    if !facts.is_off(Mutant::IgnoreTurns) {
+        starts = by_turns(facts, starts, &places, draft);
+    }
+    for (place, (_, index)) in starts.into_iter().enumerate() {
+        let refused = match place < room {
+            true if draft.has_room(facts) => None,
+            true => Some(Reason::PlanFull),
+            false => Some(Reason::Queued { limit }),
+        };
+        if let (Some(decision), Some(reason)) = (draft.tail(0).get_mut(index), refused) {
+            (decision.action, decision.because) = (None, reason);
+        }
+    }
+}
+
+/// Starts in the order of the places they would be of their objects, and of the last ends of these; `places` are those that
+/// are taken.
+fn by_turns(
+    facts: &Facts<'_>,
+    starts: Vec<(Timestamp, usize)>,
+    places: &BTreeMap<&ObjectRef, usize>,
+    draft: &mut Draft,
+) -> Vec<(Timestamp, usize)> {
+    let decisions = draft.tail(0);
+    let mut objects: BTreeMap<ObjectRef, (usize, Option<Timestamp>)> = BTreeMap::new();
+    let mut turns: Vec<(usize, Option<Timestamp>, (Timestamp, usize))> = Vec::with_capacity(starts.len());
+    for start in starts {
+        let Some(decision) = decisions.get(start.1) else { continue };
+        let object = &decision.id.object;
+        if !objects.contains_key(object) {
+            objects.insert(object.clone(), (places.get(object).copied().unwrap_or(0), served(facts, object)));
+        }
+        if let Some((place, served)) = objects.get_mut(object) {
+            *place += 1;
+            turns.push((*place, *served, start));
+        }
+    }
+    turns.sort_unstable();
+    turns.into_iter().map(|(_, _, start)| start).collect()
+}
+
+/// When a run of this object was over last, as far as that is remembered.
+fn served(facts: &Facts<'_>, object: &ObjectRef) -> Option<Timestamp> {
+    facts.observed.ledger.books.get(object)?.last.values().map(|last| last.ended).max()
 }
 
 /// Since when a run could have started.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::params::Params;
+use super::pressure::Figures;
 use crate::engine::name::ObjectRef;
 use crate::engine::plan::{Launch, Policy};
 use crate::engine::queue::{Mailbox, QueueRule, Sorting, Trigger};
@@ -347,6 +348,8 @@ pub struct Settings {
     pub zone: Option<Arc<str>>,
     /// How many runs have processes at once.
     pub max_runs: Option<u32>,
+    /// Beyond these, nothing new begins.
+    pub gates: Figures,
     /// What shares of jitter are drawn from, in the place of the machine's id.
     pub jitter_seed: Option<Arc<str>>,
     /// How long final runs, ticks and events are kept, and how many.
