@@ -21,7 +21,7 @@ use setpoint::engine::{ObjectRef, Timestamp};
 use setpoint::mailbox::Letter;
 use setpoint::store::reader::Reader;
 use setpoint::store::writer::Writer;
-use setpoint::store::{Books, MessageFilter, MessageRow, MessageState, QueueLimits, Reply, Write};
+use setpoint::store::{Books, MessageRow, MessageState, QueueLimits, Reply, Write};
 use world::{Dice, World};
 
 /// Messages of one storm; `SETPOINT_STORM` says another number.
@@ -112,11 +112,15 @@ fn manifest(world: &World) -> String {
     )
 }
 
-/// Every message of the store.
+/// Every message of the store: each by its name, since a list ends at ten thousand.
 fn rows(world: &World) -> Vec<MessageRow> {
-    let reader = Reader::open(&world.home().join("store.db")).expect("a store that can be read");
-    let filter = MessageFilter { object: Some(inbox()), limit: Some(messages() + 1), ..MessageFilter::default() };
-    reader.messages(&filter).expect("messages")
+    let path = world.home().join("store.db");
+    let reader = Reader::open(&path).expect("a store that can be read");
+    let known = rusqlite::Connection::open(&path).expect("a store that can be read");
+    let mut names = known.prepare("select id from messages where object = ?1 order by seq").expect("a table");
+    let ids = names.query_map([inbox().as_str()], |row| row.get::<_, String>(0)).expect("messages");
+    let row = |id: String| reader.message(&inbox(), &id).expect("a message").expect("it is there");
+    ids.map(|id| row(id.expect("a name"))).collect()
 }
 
 fn left(world: &World) -> u64 {
