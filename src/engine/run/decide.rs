@@ -15,6 +15,7 @@ use super::ledger::{Book, Final, Origin, Outcome, Run};
 use super::rule::{Arises, RunRule, Work};
 use super::used::{Resolved, consent, resolve};
 use super::{flow, left, ticks};
+use crate::engine::backoff::Attempt;
 use crate::engine::converge::{Case, Draft, Facts, REFUSED_RETRY, pause_reason, wait};
 use crate::engine::desired::{Coverage, Object, Spec};
 use crate::engine::mutant::Mutant;
@@ -338,27 +339,55 @@ pub(in crate::engine) fn orphans(facts: &Facts<'_>, draft: &mut Draft) {
         }
         for (cause, run) in book.runs.iter().filter(|(cause, _)| !book.writing.contains(*cause)) {
             let id = InstanceId { object: object.clone(), cause: cause.clone() };
-            if left::is_gone(facts, &id) && !is_left(facts, &id) {
-                let last = facts.backoff.0.get(&id);
-                let (outcome, why) = match queue::decide::done(facts, &id, run) {
-                    true => (Outcome::Ok, "exited with 0".into()),
-                    false => (Outcome::Cancelled, Arc::<str>::from("its object was deleted")),
-                };
-                let finish = Finish {
-                    step_of: None,
-                    outcome,
-                    why: why.clone(),
-                    attempts: last.map_or(run.forgiven, |last| last.number.max(run.forgiven)),
-                    exit: None,
-                    started: last.map(|last| last.started_wall),
-                    output: None,
-                    message: queue::decide::orphaned(run, outcome),
-                };
-                let because = Reason::Over { outcome, why };
-                draft.push(facts, Decision { id, action: Some(Action::Finish(Box::new(finish))), because });
+            if !left::is_gone(facts, &id) || is_left(facts, &id) {
+                continue;
             }
+            // Its steps end first, or nobody would know how often each was tried when somebody brings it back.
+            let (id, finish) = match untold(facts, &id, run) {
+                Some((step, _)) if book.writing.contains(&step.cause) => continue,
+                Some((step, last)) => (step.clone(), Finish { step_of: Some(cause.clone()), ..end(Some(last), None) }),
+                None => {
+                    let outcome = queue::decide::done(facts, &id, run).then_some(Outcome::Ok);
+                    let finish = end(facts.backoff.0.get(&id), outcome);
+                    let attempts = finish.attempts.max(run.forgiven);
+                    let message = queue::decide::orphaned(run, finish.outcome);
+                    (id, Finish { attempts, message, ..finish })
+                }
+            };
+            let because = Reason::Over { outcome: finish.outcome, why: finish.why.clone() };
+            draft.push(facts, Decision { id, action: Some(Action::Finish(Box::new(finish))), because });
         }
     }
+}
+
+/// The end of what nobody wants any more.
+fn end(last: Option<&Attempt>, outcome: Option<Outcome>) -> Finish {
+    let (outcome, why) = match outcome {
+        Some(outcome) => (outcome, "exited with 0".into()),
+        None => (Outcome::Cancelled, Arc::<str>::from("its object was deleted")),
+    };
+    Finish {
+        step_of: None,
+        outcome,
+        why,
+        attempts: last.map_or(0, |last| last.number),
+        exit: None,
+        started: last.map(|last| last.started_wall),
+        output: None,
+        message: None,
+    }
+}
+
+/// A step of this run that was tried and has no end.
+fn untold<'a>(facts: &Facts<'a>, id: &InstanceId, run: &Run) -> Option<(&'a InstanceId, &'a Attempt)> {
+    let first = InstanceId { object: id.object.clone(), cause: id.cause.step("") };
+    let is_step = |other: &InstanceId| other.object == id.object && other.cause.parent().as_ref() == Some(&id.cause);
+    let mut steps = facts.backoff.0.range(first..).take_while(|(other, _)| is_step(other));
+    steps.find(|(other, _)| {
+        let text = other.cause.to_string();
+        let names: Vec<&str> = text.split('.').skip(1).collect();
+        matches!(names.as_slice(), [name] if !run.steps.contains_key(*name))
+    })
 }
 
 /// True when something of a step of this run is there.
