@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -24,8 +24,9 @@ pub enum Declared {
     Busy,
 }
 
-/// Writes into the record of `number` that it was lost; one that has an end by now is left as it is. `is_durable`: it is
-/// an attempt of a run, and on the disk when this returns.
+/// Writes into the record of `number` that it was lost; one that has an end by now is left as it is, and one that
+/// somebody has removed becomes an empty one: nothing is known of it but its number. `is_durable`: it is an attempt of a
+/// run, and on the disk when this returns.
 ///
 /// # Errors
 /// When the lock cannot be tried or the record cannot be written.
@@ -37,9 +38,19 @@ pub fn declare(
     now: &Now,
 ) -> io::Result<Declared> {
     let folder = home.records(id);
+    std::fs::create_dir_all(&folder)?;
     let Some(_held) = lock(&folder)? else { return Ok(Declared::Busy) };
     let end = End::lost(now.boot.nanos(), now.wall.nanos(), is_asked);
-    attempt::write_lost(&folder, number, &end, is_durable)?;
+    match attempt::write_lost(&folder, number, &end, is_durable) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let path = folder.join(attempt::file_name(number).as_str());
+            let record = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            if is_durable {
+                record.sync_all()?;
+            }
+        }
+        written => written?,
+    }
     Ok(Declared::Lost)
 }
 
@@ -60,4 +71,22 @@ pub(super) fn lock(folder: &Path) -> io::Result<Option<File>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::records;
+
+    #[test]
+    fn an_attempt_whose_record_was_removed_keeps_its_number() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let home = Home::open(Some(&folder.path().join("home"))).expect("it can be made");
+        let id: InstanceId = "service/web/0".parse().expect("a name");
+        let now = crate::observe::Clock::new().expect("a clock").now();
+        assert_eq!(declare(&home, &id, 3, (false, true), &now).expect("it can be written"), Declared::Lost);
+        let read = records::last_attempt(&home.records(&id)).expect("it can be read").expect("it is there");
+        assert_eq!(read.attempt.number, 3);
+        assert!(matches!(read.attempt.end, crate::engine::backoff::End::Ended { .. }));
+    }
 }

@@ -123,6 +123,11 @@ fn sighting(cx: Look<'_>, listing: &Listing, id: &InstanceId, claims: &[Claim]) 
         let sight = Sight::Seen(alive(&read, process, payload));
         return (Sighting { policy: records::policy(&folder), ..Sighting::of(sight) }, Some(read));
     }
+    if let Some(claim) = claims.iter().find(|claim| holds_removed(&folder, claim)) {
+        let pid = claim.process.pid;
+        let why = format!("its shim lives, and its record was removed; to have it started anew: kill {pid}");
+        return (Sighting::of(Sight::Unreadable { why: why.into() }), None);
+    }
     let read = match records::last_attempt(&folder) {
         Ok(read) => read.map(|read| own(cx, read)),
         Err(error) => {
@@ -145,6 +150,14 @@ fn sighting(cx: Look<'_>, listing: &Listing, id: &InstanceId, claims: &[Claim]) 
 fn recorded<'a>(folder: &std::path::Path, claim: &'a Claim) -> Option<(&'a Process, Read)> {
     let read = records::attempt_of(folder, claim.attempt).ok()??;
     is_shim(&claim.process, &read.attempt.shim).then_some((&claim.process, read))
+}
+
+/// True when a process that calls itself a shim holds the lock of the instance, and that has been unlinked: somebody
+/// removed the records under it. It is believed so far that nothing is started beside it.
+fn holds_removed(folder: &std::path::Path, claim: &Claim) -> bool {
+    let mut lock = folder.join(LOCK_FILE).into_os_string();
+    lock.push(" (deleted)");
+    tree::holds(claim.process.pid, std::path::Path::new(&lock))
 }
 
 /// A live shim with a birth record.

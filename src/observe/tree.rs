@@ -104,7 +104,7 @@ fn has_marker(table: &dyn Table, pid: u32, marker: &str) -> bool {
 }
 
 /// True when the process has `lock` open.
-fn holds(pid: u32, lock: &Path) -> bool {
+pub(super) fn holds(pid: u32, lock: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     entries.flatten().any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == lock))
 }

@@ -99,6 +99,35 @@ fn records_that_cannot_be_read_double_nothing() {
 }
 
 #[test]
+fn records_that_are_removed_with_their_locks_double_nothing() {
+    let (world, web) = running();
+    let shim = world.instance("web/0").shim.and_then(processes::id).expect("a shim");
+    let remove = || std::fs::remove_dir_all(world.home().join("records")).expect("gone");
+    remove();
+    look_again(&world);
+    world.kill_controller();
+    world.ok(&["controller", "start"]);
+    assert!(processes::is_alive(web) && processes::is_alive(shim), "what runs was ended");
+    let seen = world.until_state("web/0", "Unknown");
+    assert!(
+        seen.reason.contains(&format!("its record was removed; to have it started anew: kill {}", shim.pid)),
+        "{seen:?}"
+    );
+    assert_eq!(shims(&world, "web/0"), 1, "doubled");
+    assert!(processes::send(shim, Signal::TERM));
+    world.until("it has ended", || !processes::is_alive(shim) && !processes::is_alive(web));
+    let again = world.until_state("web/0", "Ready");
+    // Under one that remembers it, it is not given up either.
+    remove();
+    assert!(processes::send(again.pid.and_then(processes::id).expect("a process"), Signal::KILL));
+    world.until("it is back", || {
+        let seen = world.instance("web/0");
+        seen.state == "Ready" && seen.pid.is_some_and(|pid| Some(pid) != again.pid)
+    });
+    assert_eq!(shims(&world, "web/0"), 1, "doubled");
+}
+
+#[test]
 fn stop_all_names_what_it_could_not_tell_and_did_not_stop() {
     let (world, web) = running();
     let shim = world.instance("web/0").shim.and_then(processes::id).expect("a shim");
