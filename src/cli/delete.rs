@@ -18,6 +18,8 @@ use crate::execute::adopted;
 use crate::home::Home;
 use crate::kind::units;
 use crate::observe::Clock;
+use crate::store::Books;
+use crate::store::reader::Reader;
 
 /// Remove objects, and stop what runs for them
 #[derive(Clone, Debug, clap::Args)]
@@ -81,7 +83,7 @@ pub fn run(global: &Global, args: Args) -> Outcome {
     let start = if is_any_there(&home, &ids, fate)? { Start::Background } else { Start::IfAny };
     let step = Step { draft, objects: &ids, said: each(&ids, "deleted"), start };
     let code = commit(global, &home, locked, step)?;
-    bereft.iter().for_each(|text| tell(global, text));
+    bereft.iter().chain(&left_waiting(&home, &ids)).for_each(|text| tell(global, text));
     strangers.iter().for_each(|text| tell(global, text));
     if args.keep_running || args.no_wait || code != exit::OK {
         return Ok(code);
@@ -109,6 +111,21 @@ fn bereft(base: &Stored, ids: &[ObjectRef]) -> Vec<String> {
         gone.map(move |need| format!("note: {id} needs {need}; it runs on, and does not start again without it"))
     });
     words.take(BEREFT_MAX).collect()
+}
+
+/// Words about messages that nobody will work on.
+fn left_waiting(home: &Home, ids: &[ObjectRef]) -> Vec<String> {
+    // A store that is not there, or cannot be read, says nothing of any.
+    let queues = Reader::open(&home.store_db()).and_then(|reader| reader.queues()).unwrap_or_default();
+    let meant = queues.into_iter().filter(|queue| queue.depth > 0 && ids.contains(&queue.object));
+    let said = meant.map(|queue| {
+        let count = match queue.depth {
+            1 => "1 message that waits is".to_owned(),
+            count => format!("{count} messages that wait are"),
+        };
+        format!("note: {count} kept until there is a {} again: setpoint inbox {}", queue.object, queue.object.name())
+    });
+    said.collect()
 }
 
 /// How many objects that need a deleted one are named.

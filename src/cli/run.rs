@@ -75,7 +75,14 @@ pub fn run(global: &Global, args: &Args) -> Outcome {
 /// # Errors
 /// When there is none, or words mean more than one.
 pub fn one(facts: &Facts, words: &[String]) -> Result<ObjectRef, Failure> {
-    let objects = facts.named(words)?;
+    // A name comes before the word of a kind: nobody runs all Services.
+    let same = |word: &String| -> Vec<ObjectRef> {
+        facts.objects().into_iter().filter(|id| !word.contains('/') && id.name() == word).collect()
+    };
+    let objects = match words {
+        [word] if same(word).len() == 1 => same(word),
+        words => facts.named(words)?,
+    };
     match objects.as_slice() {
         [object] => Ok(object.clone()),
         [] => Err(Failure::new(exit::NOT_FOUND, format!("there is no {}\n  help: setpoint get", words.join(" ")))),

@@ -263,13 +263,16 @@ impl Books {
         let is_tick = own.is_some_and(|run| matches!(run.origin, Origin::Tick(_)));
         let otherwise = finish.step_of.as_ref().map(|parent| Box::new(step_row(id, parent, &uid, finish, now)));
         let exit = exit_row(finish.exit.as_ref());
+        // What exited ended then, however late that was seen.
+        let exited = finish.exit.as_ref().and_then(|_| tries.last()?.ended);
+        let ended = exited.map_or(now.wall, |at| at.min(now.wall));
         let write = store::Finish {
             object: id.object.clone(),
             cause: id.cause.clone(),
             outcome: finish.outcome.word().into(),
             reason: Some(finish.why.clone()),
             started: finish.started,
-            ended: now.wall,
+            ended,
             attempts: finish.attempts,
             exit,
             result,
@@ -277,13 +280,7 @@ impl Books {
             otherwise,
             message,
         };
-        let last = Final {
-            uid,
-            outcome: finish.outcome,
-            reason: finish.why.clone(),
-            ended: now.wall,
-            attempts: finish.attempts,
-        };
+        let last = Final { uid, outcome: finish.outcome, reason: finish.why.clone(), ended, attempts: finish.attempts };
         mark(ledger, &id.object, &id.cause);
         let step_of = finish.step_of.clone();
         let entry = Entry::Finish { cause: id.cause.clone(), step_of, last, output, is_tick };

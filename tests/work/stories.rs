@@ -97,3 +97,22 @@ fn s15_what_a_person_paused_stays_so_through_kills_and_says_so() {
     world.ok(&["resume", "cronjob/tick"]);
     world.until("it runs again", || runs(&world, "cronjob/tick").len() > before);
 }
+
+#[test]
+fn a_run_ended_when_its_attempt_did_however_late_that_was_seen() {
+    let world = World::new();
+    let mark = world.root().join("mark");
+    world.write("all.yaml", &format!("kind: Job\nname: once\nrun: sleep 1; echo > {}\n", mark.display()));
+    world.apply();
+    let controller = world.controller();
+    world.until("it has begun", || runs(&world, "job/once").values().any(|row| row.end.is_none()));
+    world.until("its process is there", || world.get().keys().any(|name| name == "job/once/1"));
+    controller.kill();
+    world.until("it has ended with nobody there", || mark.exists());
+    let seen = std::time::Instant::now();
+    world.until("time passes", || seen.elapsed().as_millis() > 1_500);
+    let _controller = world.controller();
+    world.until("it is remembered", || runs(&world, "job/once").values().any(|row| outcome(row) == "ok"));
+    let said: serde_json::Value = serde_json::from_str(&world.ok(&["runs", "job/once/1", "-o", "json"])).expect("JSON");
+    assert_eq!(said["ended"], said["tries"][0]["ended"], "{said}");
+}
