@@ -60,3 +60,25 @@ fn s9_two_hundred_jobs_of_one_moment_all_run_within_the_limit() {
         assert!(at_once <= 20, "more than the limit at once");
     }
 }
+
+#[test]
+fn one_file_that_changes_is_one_schedule_worked_out() {
+    let world = World::new();
+    let cron = |hour: u32| format!("kind: CronJob\nname: c7\nschedule: '7 {hour} * * *'\nrun: 'true'\n");
+    for n in (0..40).filter(|n| *n != 7) {
+        let name = format!("c{n}");
+        world.write(&format!("{name}.yaml"), &cron(3).replace("c7", &name));
+    }
+    world.write("c7.yaml", &cron(3));
+    let _controller = world.controller_with(&["-f", "manifests"]);
+    let worked_out = || -> u64 {
+        let said = world.ok(&["controller", "status", "-o", "json"]);
+        let status: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        status["schedules_recomputed"].as_u64().expect("a number")
+    };
+    world.until("all are worked out", || worked_out() == 40);
+    world.write("c7.yaml", &cron(4));
+    world.until("it is worked out anew", || worked_out() > 40);
+    assert!(world.ok(&["describe", "cronjob/c7"]).contains("7 4 * * *"), "that of the file");
+    assert_eq!(worked_out(), 41, "no other one was");
+}
