@@ -95,6 +95,13 @@ pub fn read(global: &Global) -> Result<(Option<Home>, Facts), Failure> {
 /// # Errors
 /// When its desired state cannot be read.
 pub fn of(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
+    let facts = of_now(home, clock)?;
+    // Processes and books are read one after the other: a run that ended in between seems to be nobody's.
+    let is_stray = |d: &Decision| d.because == Reason::Stray && facts.stored.objects.contains_key(&d.id.object);
+    if facts.plan.decisions.iter().any(is_stray) { of_now(home, clock) } else { Ok(facts) }
+}
+
+fn of_now(home: &Home, clock: &Clock) -> Result<Facts, Failure> {
     let failed = |error: crate::desired::StoreError| Failure::new(exit::FAILED, error.to_string());
     let stored = Store::open(home).read_current().map_err(failed)?;
     let desired = parsed::to_engine(&stored, home.key());
