@@ -182,7 +182,7 @@ impl Core {
                     }
                 }
                 // It ended between the look and the pin.
-                Ok(None) => _ = self.doubts.insert(id.clone(), (BootTime::default(), 0)),
+                Ok(None) => self.doubt(id),
                 Err(error) => self.tell_once(format!("{id} cannot be watched: {error}")),
             }
         }
