@@ -12,6 +12,8 @@ mod controllers;
 mod crashes;
 #[path = "host/edits.rs"]
 mod edits;
+#[path = "host/forkserver.rs"]
+mod forkserver;
 #[path = "host/intents.rs"]
 mod intents;
 #[path = "host/kills.rs"]

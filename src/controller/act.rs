@@ -28,6 +28,7 @@ impl Core {
             let Some(action) = action else { continue };
             is_more |= match action {
                 Action::Spawn(spawn) => {
+                    self.remains.keep(id);
                     self.starts.queue(id, spawn.clone(), plan.generation, now.boot, &mut self.observed);
                     false
                 }
@@ -74,7 +75,8 @@ impl Core {
     fn start(&mut self, start: Start, ready: &Ready, now: &Now) {
         let Start { id, spawn, generation } = start;
         let given = ready.as_ref().map_err(String::as_str);
-        let begun = self.starter.start(&Order { id: &id, spawn: &spawn, generation, given }).and_then(|pending| {
+        let order = Order { id: &id, spawn: &spawn, generation, given };
+        let begun = self.starter.start(&order, now.boot.nanos()).and_then(|pending| {
             self.watch.add_answer(&id, pending.answer)?;
             Ok(pending.child)
         });

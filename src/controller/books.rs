@@ -40,6 +40,8 @@ pub struct Books {
     is_read: bool,
     tell: UnboundedSender<Settled>,
     pub(super) pending: BTreeMap<u64, Pending>,
+    /// What goes to the writer with the next [`Books::flush`].
+    outbox: Vec<(u64, Write)>,
     next: u64,
     /// So many of them are events.
     pub(super) telling: usize,
@@ -127,6 +129,7 @@ impl Books {
             is_read: false,
             tell,
             pending: BTreeMap::new(),
+            outbox: Vec::new(),
             next: 1,
             telling: 0,
             stale: BTreeSet::new(),
@@ -180,10 +183,17 @@ impl Books {
         let number = self.next;
         self.next += 1;
         self.pending.insert(number, pending);
-        let tell = self.tell.clone();
-        match &self.writer {
-            Some(writer) => writer.send(write, Box::new(move |answer| _ = tell.send((number, answer)))),
-            None => _ = tell.send((number, Err(Trouble::Closed))),
+        self.outbox.push((number, write));
+    }
+
+    /// Hands what was sent to the writer, all at once: what one pass decides is one transaction.
+    pub fn flush(&mut self) {
+        for (number, write) in self.outbox.drain(..) {
+            let tell = self.tell.clone();
+            match &self.writer {
+                Some(writer) => writer.send(write, Box::new(move |answer| _ = tell.send((number, answer)))),
+                None => _ = tell.send((number, Err(Trouble::Closed))),
+            }
         }
     }
 

@@ -18,6 +18,7 @@ use super::folders::Faults;
 use super::health::Questions;
 use super::journal::Journal;
 use super::pressure;
+use super::remains::Remains;
 use super::resolve::Resolver;
 use super::schedules::Schedules;
 use super::starts::Starts;
@@ -34,6 +35,7 @@ use crate::engine::{
     Backoff, BootTime, Coverage, Desired, InstanceId, Mutant, Now, Object, Observed, Plan, Sight, Sighting, Timestamp,
     audit,
 };
+use crate::execute::forkserver::ForkServer;
 use crate::execute::spawn::Starter;
 use crate::execute::{cgroup, limits};
 use crate::home::Home;
@@ -79,6 +81,7 @@ pub struct Core {
     pub(super) triggers: Triggers,
     pub(super) item_rules: super::items::Rules,
     pub(super) books: Books,
+    pub(super) remains: Remains,
     pub(super) schedules: Schedules,
     /// The trouble with the store that was last told.
     pub(super) store_told: Option<Arc<str>>,
@@ -133,11 +136,13 @@ impl Core {
             boot_id: clock.boot_id().as_str().to_owned(),
             nofile_soft,
             domain: cgroup::given_to(std::process::id()).map(cgroup::Domain::opened),
+            server: ForkServer::default(),
         };
         let mut core = Core {
             journal: Journal::default(),
             books: Books::new(home.clone(), settle),
             schedules: Schedules::new(&machine::id().unwrap_or_else(|| home.id().to_owned())),
+            remains: Remains::default(),
             store_told: None,
             questions: Questions::new(home.clone(), tell),
             home,
@@ -217,6 +222,7 @@ impl Core {
             let now = self.clock.now();
             let is_due = self.is_due(&now);
             self.look_again(&now);
+            self.sweep(&now);
             if !is_due && !self.is_changed {
                 // The same facts give the same plan until a moment comes that the plan itself has named.
                 return self.wakes_at();
@@ -229,6 +235,7 @@ impl Core {
             self.note_works(&now);
             let plan = self.decide(&now);
             let is_more = self.act(&plan, &now);
+            self.books.flush();
             self.start_queued(&now);
             // Words come after deeds: a restart does not wait for a log line.
             self.report(&plan);
@@ -248,7 +255,7 @@ impl Core {
 
     /// When to wake at the latest, although nothing happens.
     fn wakes_at(&self) -> BootTime {
-        self.moments().fold(self.relist_at, BootTime::min)
+        self.moments().chain(self.remains.due()).fold(self.relist_at, BootTime::min)
     }
 
     /// The moments that something known now has to be decided or looked at again.
@@ -362,6 +369,16 @@ impl Core {
     /// When the system has no descriptor left.
     pub fn watch_fd(&self) -> io::Result<OwnedFd> {
         self.watch.fd()
+    }
+
+    /// Hands to the disk what waits for that.
+    pub fn flush(&mut self) {
+        self.books.flush();
+    }
+
+    /// Has ready what starts need, so that the first is as fast as any.
+    pub fn prepare(&mut self) {
+        self.starter.server.prepare(&self.home);
     }
 
     /// Starts what is queued, without deciding anew.

@@ -204,6 +204,7 @@ impl Core {
     pub(super) fn look_again(&mut self, now: &Now) {
         for id in self.starts.overdue(now.boot) {
             tracing::warn!(instance = %id, "its start has not been answered");
+            self.starter.server.forget();
             self.doubts.insert(id, (BootTime::default(), 0));
         }
         // A set, because one may be both; looked at twice in one go, it would seem absent the second time.

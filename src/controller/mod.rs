@@ -18,6 +18,7 @@ pub mod look;
 pub mod notify;
 pub mod pressure;
 pub mod queues;
+pub mod remains;
 pub mod remember;
 pub mod report;
 pub mod request;

@@ -169,6 +169,8 @@ impl Core {
         let object = letter.to.clone();
         let write = Write::Enqueue(Box::new(letter.enqueue(&rule, limit, now.wall, &fresh)));
         self.books.post(&mut self.observed.ledger, &object, write, Post::Enqueue, Some(asker));
+        // Where there is room, its claim goes to the disk with it; one that finds nothing says how the queue is.
+        self.observed.ledger.books.entry(object).or_default().queue.get_or_insert_default().has_available = true;
         Ok(())
     }
 

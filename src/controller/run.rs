@@ -112,7 +112,8 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
     let signals = Signals::new()?;
     let (telling, cards) = mpsc::unbounded_channel();
     let (settling, settled) = mpsc::unbounded_channel();
-    let core = Core::new(home.clone(), nofile_soft, telling, settling)?;
+    let mut core = Core::new(home.clone(), nofile_soft, telling, settling)?;
+    core.prepare();
     let served = Server::start(home.clone(), socket, asking, core.news())?;
     let (noting, mut notes) = mpsc::unbounded_channel();
     let named = options.folders.iter().map(|folder| folder.display().to_string()).collect();
@@ -150,6 +151,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         }
         life.wake.set(life.state_due.map_or(wake_at, |due| due.min(wake_at)))?;
         ears.alarm.set(life.core.wake_wall())?;
+        life.core.flush();
         if ears.hear(&mut life).await {
             wake_at = life.core.settle();
             life.watch();
@@ -159,6 +161,7 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         }
         life.beat();
     }
+    life.core.flush();
     ears.last_events(&mut life).await;
     let is_asked = !life.stop_answers.is_empty();
     let left = if life.core.is_draining() { Left::Stopped } else { Left::Running };
@@ -334,6 +337,7 @@ impl Life {
         for answer in self.stop_answers.drain(..) {
             _ = answer.send(Ok(json!({ "stopped": true, "pid": self.status.pid, "left": &left })));
         }
+        self.core.sweep_all();
         tracing::info!("controller ended; services {}", if self.core.is_draining() { "are stopped" } else { "run on" });
     }
 

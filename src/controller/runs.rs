@@ -1,10 +1,9 @@
-//! Where work that ends meets the controller: its books are opened, its entries sent, its remains cleared away.
+//! Where work that ends meets the controller: its books are opened, its entries sent, what is left of it cleared away ([`super::remains`]).
 //!
 //! In: entries of a plan, answers of the store, what people ask of runs. Out: a ledger that is up to date.
 //! Not here: the books themselves ([`super::books`]), due times ([`super::schedules`]).
 //! The surprise: a home that has no such work opens no store and pays for none.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -16,7 +15,7 @@ use crate::engine::backoff::End;
 use crate::engine::desired::Spec;
 use crate::engine::plan::{Finish, Fire, Note};
 use crate::engine::run::{Arises, History, Origin, Run, RunRule, Work, order};
-use crate::engine::{Cause, InstanceId, Now, ObjectRef, Sight, Timestamp};
+use crate::engine::{InstanceId, Now, ObjectRef, Timestamp};
 use crate::execute::capture::{Capture, Printed};
 use crate::execute::spawn::KEEP_ATTEMPTS;
 use crate::execute::sweep;
@@ -89,45 +88,6 @@ impl Core {
         self.store_told.clone_from(trouble);
         self.is_news = true;
         self.note_store(is_well, text);
-    }
-
-    /// Removes the records of runs whose end is remembered.
-    fn clear_remains(&mut self) {
-        let ledger = &self.observed.ledger;
-        let is_owed = |id: &InstanceId| {
-            let book = ledger.books.get(&id.object);
-            let cause = id.cause.parent().unwrap_or_else(|| id.cause.clone());
-            book.is_some_and(|book| book.runs.contains_key(&cause))
-        };
-        let is_of_run = |id: &InstanceId| match self.desired.objects.get(&id.object).map(|object| &object.spec) {
-            Some(Spec::Known(kind)) => kind.runs().is_some(),
-            Some(Spec::Opaque { .. }) => false,
-            None => ledger.books.contains_key(&id.object),
-        };
-        // By their folders: a controller that was killed while it removed one left a folder without a record.
-        let known = records::instances(&self.home).unwrap_or_default();
-        let over: Vec<InstanceId> = known.into_iter().filter(|id| is_of_run(id) && !is_owed(id)).collect();
-        for id in over {
-            self.clear(&id);
-        }
-    }
-
-    /// Removes what is left of an instance that is over.
-    fn clear(&mut self, id: &InstanceId) {
-        let is_there = |sight: &Sight<_>| !matches!(sight, Sight::Absent);
-        if self.observed.sightings.get(id).is_some_and(|sighting| is_there(&sighting.sight)) {
-            return;
-        }
-        match sweep::sweep(&self.home, id) {
-            Ok(true) => {
-                self.backoff.0.remove(id);
-                self.observed.sightings.remove(id);
-                self.doubts.remove(id);
-                self.ending.remove(id);
-            }
-            Ok(false) => {}
-            Err(error) => self.tell_once(format!("{id}: its records cannot be removed: {error}")),
-        }
     }
 
     pub(super) fn fire(&mut self, id: &InstanceId, fire: &Fire, now: &Now) -> bool {
@@ -211,16 +171,7 @@ impl Core {
         self.is_news |= !matches!(news, Some(News::Told { .. } | News::Well));
         match news {
             Some(News::Over(id)) => {
-                let first = InstanceId { object: id.object.clone(), cause: Cause::Slot(0) };
-                let of_it = |other: &&InstanceId| {
-                    **other == id || other.cause.parent().as_ref().is_some_and(|parent| *parent == id.cause)
-                };
-                let same = self.backoff.0.range(first..).map(|(other, _)| other);
-                let remains: BTreeSet<InstanceId> =
-                    same.take_while(|other| other.object == id.object).filter(of_it).cloned().collect();
-                for one in remains {
-                    self.clear(&one);
-                }
+                self.clear_run(&id, &now);
             }
             Some(News::Anew) => {
                 tracing::info!("the store is there again; reading it anew");

@@ -69,7 +69,7 @@ struct Gathering {
 /// A start under way.
 #[derive(Debug)]
 struct Flight {
-    child: Child,
+    child: Option<Child>,
     since: BootTime,
 }
 
@@ -174,14 +174,14 @@ impl Starts {
     }
 
     /// A start is under way.
-    pub fn flies(&mut self, id: InstanceId, child: Child, since: BootTime) {
+    pub fn flies(&mut self, id: InstanceId, child: Option<Child>, since: BootTime) {
         self.flying.insert(id, Flight { child, since });
     }
 
     /// A start was answered.
     pub fn landed(&mut self, id: &InstanceId) {
         if let Some(flight) = self.flying.remove(id) {
-            self.unreaped.push(flight.child);
+            self.unreaped.extend(flight.child);
         }
         self.reap();
     }
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(first.len(), FLYING_MAX - KEPT_FREE);
         for (start, _) in first {
             let child = std::process::Command::new("true").spawn().expect("it can be started");
-            starts.flies(start.id, child, at(0));
+            starts.flies(start.id, Some(child), at(0));
         }
         assert!(starts.take_next().is_empty(), "the rest is kept free");
         let web = queue(&mut starts, &mut seen, false);
@@ -275,7 +275,7 @@ mod tests {
         starts.landed(&"job/many-0/1".parse().expect("a name"));
         let next: Vec<String> = starts.take_next().into_iter().map(|(start, _)| start.id.to_string()).collect();
         assert_eq!(next, ["job/many-12/1"]);
-        for mut flight in std::mem::take(&mut starts.flying).into_values().map(|flight| flight.child) {
+        for mut flight in std::mem::take(&mut starts.flying).into_values().filter_map(|flight| flight.child) {
             flight.wait().expect("it ends");
         }
     }

@@ -10,6 +10,7 @@ pub mod command;
 pub mod env_file;
 pub mod environment;
 pub mod errand;
+pub mod forkserver;
 pub mod handoff;
 pub mod identity;
 pub mod limits;

@@ -2,11 +2,12 @@
 //!
 //! In: an instance and its [`Spawn`]. Out: a pipe that will carry the answer. Not here: waiting for it.
 //! The surprise: the new process is a copy of the running binary, even when its file has been replaced, and it is
-//! nobody's child: it lets go of itself and answers over the pipe.
+//! nobody's child: it lets go of itself and answers over the pipe. As a rule it is a copy of a process that was executed
+//! long before ([`super::forkserver`]).
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 use super::environment::Given;
+use super::forkserver::ForkServer;
 use super::{cgroup, command, handoff, policy};
 use crate::engine::InstanceId;
 use crate::engine::plan::{self, Spawn};
@@ -29,8 +31,11 @@ const _: () = assert!(plan::Stdin::DATA_MAX == launch::DATA_MAX);
 /// How many attempt records of an instance are kept.
 pub const KEEP_ATTEMPTS: u32 = 20;
 
+/// So many descriptors are left free by starts: without any, nobody could look at processes, or read what is desired.
+const FDS_KEPT: u64 = 8;
+
 /// What every start of one controller has in common.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Starter {
     /// The home.
     pub home: Home,
@@ -40,6 +45,8 @@ pub struct Starter {
     pub nofile_soft: u64,
     /// The control group that was given to this controller.
     pub domain: Option<cgroup::Domain>,
+    /// What shims are copies of.
+    pub server: ForkServer,
 }
 
 /// What one start is about.
@@ -58,40 +65,45 @@ pub struct Order<'a> {
 /// A start that has not been answered.
 #[derive(Debug)]
 pub struct Pending {
-    /// The process that becomes the shim's parent for a moment; to be reaped after the answer.
-    pub child: Child,
+    /// The process that becomes the shim's parent for a moment, if there is one; to be reaped after the answer.
+    pub child: Option<Child>,
     /// Where the answer comes.
     pub answer: OwnedFd,
 }
 
 impl Starter {
-    /// Starts the shim of one attempt.
+    /// Starts the shim of one attempt, so many nanoseconds after boot.
     ///
     /// # Errors
     /// When it cannot be handed its orders or cannot be started at all; nothing runs then and nothing is recorded.
-    pub fn start(&self, order: &Order<'_>) -> io::Result<Pending> {
-        let Order { id, spawn, .. } = order;
-        let folder = self.home.records(id);
-        std::fs::create_dir_all(&folder)?;
-        // The shim has its policy with its orders; the file is for later changes, and may fail without harm.
-        _ = policy::write_if_new(&folder, &spawn.policy, None);
-        let orders = self.orders(order, &folder)?;
+    pub fn start(&mut self, order: &Order<'_>, now_ns: u64) -> io::Result<Pending> {
+        let orders = self.orders(order, &self.home.records(order.id))?;
         let (answer, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&answer, true)?;
+        has_room(&answer)?;
+        if self.server.send(&self.home, &orders, &theirs, now_ns) {
+            return Ok(Pending { child: None, answer });
+        }
+        let child = Some(self.execute(order, orders, theirs)?);
+        Ok(Pending { child, answer })
+    }
+
+    /// Executes the program anew, as the shim of one attempt.
+    fn execute(&self, order: &Order<'_>, orders: std::fs::File, answer: OwnedFd) -> io::Result<Child> {
+        let Order { id, spawn, .. } = order;
         let revision = spawn.revision.to_string();
         let said =
             Argv { instance: &id.to_string(), attempt: spawn.attempt, revision: &revision, home: self.home.id() };
-        let child = Command::new("/proc/self/exe")
+        Command::new("/proc/self/exe")
             .arg0("setpoint")
             .args(said.words())
             .env_clear()
             .envs(command::markers(&self.home, id, spawn.attempt))
             .stdin(Stdio::from(orders))
-            .stdout(Stdio::from(theirs))
+            .stdout(Stdio::from(answer))
             .stderr(Stdio::null())
             .process_group(0)
-            .spawn()?;
-        Ok(Pending { child, answer })
+            .spawn()
     }
 
     /// The orders, in memory that cannot change any more: they hold the environment, so they never touch a disk.
@@ -185,6 +197,14 @@ impl Starter {
             ..Bounds::default()
         }
     }
+}
+
+/// Refuses a start that would take the last descriptors, each of the lowest free number, as what is watched needs one for
+/// its life.
+fn has_room(newest: &OwnedFd) -> io::Result<()> {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let used = u64::try_from(newest.as_raw_fd()).unwrap_or(0).saturating_add(FDS_KEPT);
+    if most.is_some_and(|most| used >= most) { Err(rustix::io::Errno::MFILE.into()) } else { Ok(()) }
 }
 
 /// Bytes in memory that cannot change any more, to be read from their beginning.

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod argv;
 pub mod attempt;
 pub mod bounds;
+pub mod forkserver;
 pub mod frame;
 pub mod launch;
 pub mod logline;

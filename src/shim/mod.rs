@@ -18,6 +18,7 @@ mod payload;
 mod pump;
 mod ring;
 mod search;
+pub mod server;
 mod sys;
 mod tree;
 mod voice;
@@ -44,11 +45,14 @@ use log::Log;
 use notify::Notify;
 use payload::{Refusal, Waiting};
 use pump::Pump;
-use sys::Side;
+use sys::{Side, Title};
 use voice::Voice;
 
 /// What a launch spec without much data takes at most, in bytes.
 const SPEC_USUAL: u64 = 16 << 10;
+
+/// The variables by which a process is known as ours.
+const MARKERS: [&[u8]; 3] = [b"SETPOINT_HOME=", b"SETPOINT_INSTANCE=", b"SETPOINT_ATTEMPT="];
 
 /// Runs as a shim: claims the instance, leaves a daemon behind that starts the payload, and returns. The daemon
 /// answers on standard output and lives until the tree of the payload is gone.
@@ -68,13 +72,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     if !is_argv_of(args, &launch) {
         return by_hand("the arguments and the launch spec name different attempts");
     }
-    let claim = match claim::take(&launch) {
+    let claim = match claim(&launch) {
         Ok(claim) => claim,
-        Err(refusal) => {
-            let is_failure = matches!(refusal, Answer::Failed { .. });
-            tell(io::stdout(), &refusal);
-            return ExitCode::from(u8::from(is_failure));
-        }
+        Err(code) => return code.into(),
     };
     match sys::fork() {
         Ok(Side::Parent(_)) => sys::exit_now(0),
@@ -84,22 +84,73 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let life = match Daemon::new() {
-        Ok(daemon) => daemon.start(&launch, claim),
+    let life = live(&launch, claim);
+    // What is kept from here on is kept for as long as the payload lives.
+    drop(launch);
+    drop(spec);
+    sys::exit_now(outlive(life))
+}
+
+/// The same for a copy of the fork server, which is on its own already; the exit code.
+fn forked(title: &Title) -> i32 {
+    let no_spec = |text: String| tell(io::stdout(), &Answer::Failed { stage: Stage::Spec, errno: 0, text });
+    let spec = match read_spec() {
+        Ok(spec) => spec,
+        Err(error) => {
+            no_spec(error.to_string());
+            return 2;
+        }
+    };
+    let life = match launch::parse(&spec) {
+        Ok(launch) => {
+            name(&launch, title);
+            claim(&launch).map_err(i32::from).and_then(|claim| live(&launch, claim))
+        }
+        Err(error) => {
+            no_spec(error.to_string());
+            return 2;
+        }
+    };
+    drop(spec);
+    outlive(life)
+}
+
+/// Puts who we are where `ps` and every scan read it; the server was started with room for all that a home can name.
+fn name(launch: &Launch<'_>, title: &Title) {
+    let said = argv_of(launch).words();
+    let argv = ["setpoint"].into_iter().chain(said.iter().map(String::as_str));
+    let words = launch.env.iter().map(|word| word.as_encoded_bytes());
+    let markers = words.filter(|word| MARKERS.iter().any(|marker| word.starts_with(marker)));
+    title.write(argv.map(str::as_bytes), markers);
+}
+
+/// Claims the instance, or says why not and with which code to leave.
+fn claim(launch: &Launch<'_>) -> Result<Claim, u8> {
+    claim::take(launch).map_err(|refusal| {
+        let is_failure = matches!(refusal, Answer::Failed { .. });
+        tell(io::stdout(), &refusal);
+        u8::from(is_failure)
+    })
+}
+
+/// Becomes a daemon and starts the payload; on failure, the exit code.
+fn live(launch: &Launch<'_>, claim: Claim) -> Result<Life, i32> {
+    match Daemon::new() {
+        Ok(daemon) => daemon.start(launch, claim),
         Err(error) => {
             tell(io::stdout(), &failed(Stage::Fork, &error, "cannot become a daemon"));
             Err(1)
         }
-    };
-    // What is kept from here on is kept for as long as the payload lives.
-    drop(launch);
-    drop(spec);
+    }
+}
+
+fn outlive(life: Result<Life, i32>) -> i32 {
     match life {
         Ok(life) => {
             life.run();
-            sys::exit_now(0)
+            0
         }
-        Err(code) => sys::exit_now(code),
+        Err(code) => code,
     }
 }
 
@@ -134,9 +185,11 @@ fn read_spec() -> io::Result<Vec<u8>> {
 fn is_argv_of(args: impl Iterator<Item = OsString>, launch: &Launch<'_>) -> bool {
     let words: Vec<OsString> = args.take(8).collect();
     let texts = words.iter().map_while(|word| word.to_str());
-    let said =
-        Argv { instance: launch.instance, attempt: launch.attempt, revision: launch.revision, home: launch.home };
-    Argv::of_words(texts) == Some(said)
+    Argv::of_words(texts) == Some(argv_of(launch))
+}
+
+fn argv_of<'a>(launch: &Launch<'a>) -> Argv<'a> {
+    Argv { instance: launch.instance, attempt: launch.attempt, revision: launch.revision, home: launch.home }
 }
 
 fn tell(to: impl std::os::fd::AsFd, answer: &Answer) {

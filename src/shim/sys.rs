@@ -67,6 +67,62 @@ pub fn fork() -> io::Result<Side> {
     }
 }
 
+/// Forks a child that has our parent for its own: nobody here has to wait for it.
+///
+/// # Errors
+/// The system's error when there is no room for another process.
+pub fn fork_sibling() -> io::Result<Side> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: as above. Without a stack of its own the child goes on with a copy of this one, and the three addresses
+    // are of things that were not asked for.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Side::Child),
+        pid => Ok(Side::Parent(u32::try_from(pid).unwrap_or(0))),
+    }
+}
+
+/// The memory from which the kernel shows the arguments and the environment of this process.
+pub struct Title {
+    argv: std::ops::Range<usize>,
+    env: std::ops::Range<usize>,
+}
+
+impl Title {
+    /// Where it lies, by the word of the kernel; `None` when that is not to be had.
+    pub fn of_this() -> Option<Title> {
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // From the third field on: before it stands the comm, which may hold anything.
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(ARG_START - 3);
+        let mut next = || fields.next()?.parse::<usize>().ok().filter(|address| *address != 0);
+        let (argv, env) = (next()?..next()?, next()?..next()?);
+        (argv.start < argv.end && env.start < env.end).then_some(Title { argv, env })
+    }
+
+    /// Writes other arguments and another environment in their place, as far as there is room. Nothing in this process
+    /// may read its own afterwards.
+    pub fn write<'a>(&self, argv: impl Iterator<Item = &'a [u8]>, env: impl Iterator<Item = &'a [u8]>) {
+        fill(&self.argv, argv);
+        fill(&self.env, env);
+    }
+}
+
+/// The number of the field of `/proc/self/stat` that says where the arguments begin; the next three go on from there.
+const ARG_START: usize = 48;
+
+/// Fills memory with words, each with a NUL behind it, and NULs up to the end.
+fn fill<'a>(room: &std::ops::Range<usize>, words: impl Iterator<Item = &'a [u8]>) {
+    // SAFETY: the kernel says that the words of the first stack of this process lie here; that stack is writable, is
+    // never given back, and no reference of ours leads there.
+    let room = unsafe { std::slice::from_raw_parts_mut(room.start as *mut u8, room.len()) };
+    let mut bytes = words.flat_map(|word| word.iter().copied().chain([0]));
+    // The last one stays a NUL: without it the kernel would read on.
+    if let Some((last, rest)) = room.split_last_mut() {
+        rest.fill_with(|| bytes.next().unwrap_or(0));
+        *last = 0;
+    }
+}
+
 /// Ends this process at once, without destructors or exit hooks.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: the call does not return and touches no memory.

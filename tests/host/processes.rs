@@ -66,8 +66,13 @@ fn read(pid: u32, file: &str) -> Vec<String> {
     bytes.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect()
 }
 
+/// The arguments of a process.
+pub fn argv(pid: u32) -> Vec<String> {
+    read(pid, "cmdline")
+}
+
 /// Every live process.
-fn all() -> Vec<Process> {
+pub fn all() -> Vec<Process> {
     let pids = std::fs::read_dir("/proc").expect("/proc").flatten();
     pids.filter_map(|entry| Process::of(entry.file_name().to_str()?.parse().ok()?)).collect()
 }

@@ -325,6 +325,7 @@ fn what_the_disk_got_in_spite_of_an_error_is_known_at_once() {
     };
     let (asker, _heard) = tokio::sync::oneshot::channel();
     books.ask_for(&mut ledger, &id, wanted.clone(), asker);
+    books.flush();
     let (number, answer) = hear.blocking_recv().expect("an answer");
     assert_eq!(answer, Ok(Reply::Done));
     let lost = Trouble::Busy { path: home.store_db() };
@@ -336,6 +337,7 @@ fn what_the_disk_got_in_spite_of_an_error_is_known_at_once() {
     let other: InstanceId = "job/other/1".parse().expect("an instance");
     let (asker, _heard) = tokio::sync::oneshot::channel();
     books.ask_for(&mut ledger, &other, wanted, asker);
+    books.flush();
     let (number, _) = hear.blocking_recv().expect("an answer");
     std::fs::remove_file(home.store_db()).expect("a file");
     books.settled(&mut ledger, (number, Err(Trouble::Closed)), &now);
