@@ -65,6 +65,10 @@ pub fn run() -> ExitCode {
                 drop(socket);
                 sys::exit_now(become_shim(order, &title))
             }
+            // What this system never grants: without a server, starts go another way.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM)) => {
+                sys::exit_now(1)
+            }
             Err(error) => tell(&order.answer, &failed(Stage::Fork, &error, "cannot fork")),
         }
     }
