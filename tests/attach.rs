@@ -196,6 +196,8 @@ fn a_line_is_typed_as_a_person_would() {
     world.ok(&["poke", "parrot", "th", "--no-newline", "-q"]);
     world.ok(&["poke", "parrot", "--", "ree"]);
     world.ok(&["poke", "two/1", "-dash"]);
+    // Its own line comes once it is ready, and would come in between.
+    world.until("the first beat", || world.ok(&["logs", "beat"]).contains("beat\n"));
     world.ok(&["poke", "beat", "caf\u{e9}", "--no-newline"]);
     world.ok(&["poke", "beat", "\u{e9}"]);
     for (name, line) in [

@@ -12,6 +12,8 @@ mod data;
 mod gates;
 #[path = "work/kills.rs"]
 mod kills;
+#[path = "work/late.rs"]
+mod late;
 #[path = "host/processes.rs"]
 #[allow(dead_code, reason = "shared with the tests of services")]
 mod processes;

@@ -76,7 +76,7 @@ impl Core {
         let Start { id, spawn, generation } = start;
         let given = ready.as_ref().map_err(String::as_str);
         let order = Order { id: &id, spawn: &spawn, generation, given };
-        let begun = self.starter.start(&order, now.boot.nanos()).and_then(|pending| {
+        let begun = self.starter.start(&order).and_then(|pending| {
             self.watch.add_answer(&id, pending.answer)?;
             Ok(pending.child)
         });

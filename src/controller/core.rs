@@ -387,10 +387,10 @@ impl Core {
         self.start_queued(&now);
     }
 
-    /// True while events are on their way to the disk.
+    /// True while something is on its way to the disk.
     #[must_use]
     pub fn is_telling(&self) -> bool {
-        self.books.telling > 0
+        self.books.telling > 0 || self.books.is_writing()
     }
 
     /// True while everything is being stopped.

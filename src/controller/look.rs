@@ -205,6 +205,10 @@ impl Core {
         for id in self.starts.overdue(now.boot) {
             tracing::warn!(instance = %id, "its start has not been answered");
             self.starter.server.forget();
+            // Let go of before it is looked at: a shim that has no lock yet finds that nobody waits for it, and goes.
+            if !records::is_locked(&self.home.records(&id)).unwrap_or(true) {
+                self.watch.forget_answer(&id);
+            }
             self.doubts.insert(id, (BootTime::default(), 0));
         }
         // A set, because one may be both; looked at twice in one go, it would seem absent the second time.
@@ -280,7 +284,7 @@ impl Core {
                         handoff::tidy(&self.home, &id);
                         is_urgent = true;
                     }
-                    Sign::Answered(id) => is_urgent |= !self.answered(&id, &fd),
+                    Sign::Answered(id) => is_urgent |= !self.answered(&id, fd),
                     Sign::Gathered(id, number) => self.starts.gathered(&id, number),
                 }
             }
@@ -288,9 +292,11 @@ impl Core {
     }
 
     /// True when it was answered by a start that went well.
-    fn answered(&mut self, id: &InstanceId, pipe: &OwnedFd) -> bool {
+    fn answered(&mut self, id: &InstanceId, pipe: OwnedFd) -> bool {
         let mut bytes = [0; answer::LEN_MAX];
-        let length = rustix::io::read(pipe, &mut bytes).unwrap_or(0);
+        let length = rustix::io::read(&pipe, &mut bytes).unwrap_or(0);
+        // Its descriptor is for the process to be watched in its place.
+        drop(pipe);
         let answer = answer::parse(bytes.get(..length).unwrap_or_default());
         self.starts.landed(id);
         match answer {

@@ -40,7 +40,7 @@ const GATHER: Duration = Duration::from_millis(20);
 const FIRST_ITEMS: Duration = Duration::from_millis(250);
 
 /// A controller that ends waits this long for its last events to be kept.
-const LAST_EVENTS: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// `state.json` is written at most this often.
 const STATE_EVERY: Duration = Duration::from_millis(500);
@@ -162,13 +162,10 @@ async fn live(home: &Home, mut options: Options, nofile_soft: u64) -> Result<Lef
         life.beat();
     }
     life.core.flush();
-    ears.last_events(&mut life).await;
-    let is_asked = !life.stop_answers.is_empty();
+    ears.last_words(&mut life).await;
     let left = if life.core.is_draining() { Left::Stopped } else { Left::Running };
     life.end();
-    if is_asked {
-        served.farewell().await;
-    }
+    served.farewell().await;
     Ok(left)
 }
 
@@ -256,12 +253,13 @@ impl Ears {
 }
 
 impl Ears {
-    /// Waits until the disk has the last events; for a second at most.
-    async fn last_events(&mut self, life: &mut Life) {
-        let until = tokio::time::Instant::now() + LAST_EVENTS;
+    /// Waits until the disk has the last entries, and whoever asked for them is told; for a second at most.
+    async fn last_words(&mut self, life: &mut Life) {
+        let until = tokio::time::Instant::now() + LAST_WORDS;
         while life.core.is_telling() {
             let Ok(Some(answer)) = tokio::time::timeout_at(until, self.settled.recv()).await else { return };
             _ = life.core.settled(answer);
+            life.core.flush();
         }
     }
 }

@@ -77,6 +77,16 @@ impl Watch {
         self.add(Sign::Answered(id.clone()), pipe).map(|_| ())
     }
 
+    /// Lets go of the answer of a start, which takes it back.
+    pub fn forget_answer(&mut self, id: &InstanceId) {
+        let of_it = |(sign, _): &(Sign, OwnedFd)| *sign == Sign::Answered(id.clone());
+        let tokens: Vec<u64> = self.entries.iter().filter(|(_, entry)| of_it(entry)).map(|(token, _)| *token).collect();
+        for (_, fd) in tokens.iter().filter_map(|token| self.entries.remove(token)) {
+            // A failure means that it is no longer in the set, which is what is wanted.
+            _ = epoll::delete(&self.set, &fd);
+        }
+    }
+
     /// Notices that what a start needs is there.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ impl ForkServer {
     }
 
     /// Sends an order to start the shim whose launch spec can be read from `spec`. False when that is not possible.
-    pub fn send(&mut self, home: &Home, spec: impl AsFd, answer: impl AsFd, now_ns: u64) -> bool {
+    pub fn send(&mut self, home: &Home, spec: impl AsFd, answer: impl AsFd) -> bool {
         // The second time it is a new one, if the first was gone.
         for _ in 0..2 {
             self.prepare(home);
@@ -51,9 +51,8 @@ impl ForkServer {
             if !beside.push(SendAncillaryMessage::ScmRights(&descriptors)) {
                 return false;
             }
-            let message = forkserver::encode(now_ns);
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match rustix::net::sendmsg(socket, &[IoSlice::new(&message)], &mut beside, flags) {
+            match rustix::net::sendmsg(socket, &[IoSlice::new(&forkserver::ORDER)], &mut beside, flags) {
                 Ok(_) => return true,
                 Err(_) => self.forget(),
             }
@@ -61,7 +60,8 @@ impl ForkServer {
         false
     }
 
-    /// Gives up a server that does not answer. It goes when it gets to it, and starts nothing late.
+    /// Gives up a server that does not answer. It goes when it gets to it; its orders are void once nobody
+    /// waits for their answers.
     pub fn forget(&mut self) {
         self.socket = None;
     }

@@ -72,16 +72,16 @@ pub struct Pending {
 }
 
 impl Starter {
-    /// Starts the shim of one attempt, so many nanoseconds after boot.
+    /// Starts the shim of one attempt. It is taken back by letting go of the answer, unless the instance is locked by then.
     ///
     /// # Errors
     /// When it cannot be handed its orders or cannot be started at all; nothing runs then and nothing is recorded.
-    pub fn start(&mut self, order: &Order<'_>, now_ns: u64) -> io::Result<Pending> {
-        let orders = self.orders(order, &self.home.records(order.id))?;
+    pub fn start(&mut self, order: &Order<'_>) -> io::Result<Pending> {
         let (answer, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&answer, true)?;
         has_room(&answer)?;
-        if self.server.send(&self.home, &orders, &theirs, now_ns) {
+        let orders = self.orders(order, &self.home.records(order.id))?;
+        if self.server.send(&self.home, &orders, &theirs) {
             return Ok(Pending { child: None, answer });
         }
         let child = Some(self.execute(order, orders, theirs)?);
@@ -199,8 +199,8 @@ impl Starter {
     }
 }
 
-/// Refuses a start that would take the last descriptors, each of the lowest free number, as what is watched needs one for
-/// its life.
+/// Refuses a start that would take the last descriptors: the newest one has the lowest number that was free, and what is
+/// started needs one for its life.
 fn has_room(newest: &OwnedFd) -> io::Result<()> {
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let used = u64::try_from(newest.as_raw_fd()).unwrap_or(0).saturating_add(FDS_KEPT);

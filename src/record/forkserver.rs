@@ -2,7 +2,8 @@
 //!
 //! In and out: one message per start, with two descriptors beside it: the launch spec, and where the answer goes.
 //! Not here: sending (`execute`) and receiving (`shim`).
-//! The surprise: a message says when it was sent, so that a server which was stopped for long starts nothing late.
+//! The surprise: there is no word to take an order back. Whoever gave it lets go of the answer, and a start that nobody waits
+//! for is none.
 
 use std::ffi::CStr;
 
@@ -12,10 +13,8 @@ use super::argv;
 pub const VERB: &str = "forkserver";
 /// Its comm, which is none of a shim.
 pub const COMM: &CStr = c"setpoint-fork";
-/// An order that is older, in nanoseconds since boot, is answered with "busy": whoever gave it has looked again since.
-pub const AGE_MAX_NS: u64 = 60_000_000_000;
-/// The length of a message in bytes.
-pub const LEN: usize = 8;
+/// The message of an order; what it is about is beside it.
+pub const ORDER: [u8; 1] = *b"s";
 /// So many bytes of arguments a server has to be started with, at least: a shim says who it is in their place.
 pub const ARGV_ROOM: usize = argv::LEN_MAX;
 /// The variable that keeps room in the environment of a server for the markers of a shim.
@@ -25,16 +24,4 @@ pub const ROOM: &str = "SETPOINT_ROOM";
 #[must_use]
 pub fn environment_room(home: &str) -> usize {
     home.len() + 1024
-}
-
-/// The message of an order sent so many nanoseconds after boot.
-#[must_use]
-pub fn encode(sent_ns: u64) -> [u8; LEN] {
-    sent_ns.to_le_bytes()
-}
-
-/// When the order was sent.
-#[must_use]
-pub fn parse(message: &[u8]) -> Option<u64> {
-    Some(u64::from_le_bytes(*message.first_chunk()?))
 }

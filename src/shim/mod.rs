@@ -31,6 +31,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::record::answer::{Answer, Proc, Stage};
@@ -126,11 +127,26 @@ fn name(launch: &Launch<'_>, title: &Title) {
 
 /// Claims the instance, or says why not and with which code to leave.
 fn claim(launch: &Launch<'_>) -> Result<Claim, u8> {
-    claim::take(launch).map_err(|refusal| {
+    // Before anything is made for a start that was given up.
+    if is_unheard(io::stdout()) {
+        return Err(0);
+    }
+    let claim = claim::take(launch).map_err(|refusal| {
         let is_failure = matches!(refusal, Answer::Failed { .. });
         tell(io::stdout(), &refusal);
         u8::from(is_failure)
-    })
+    })?;
+    // And with the lock in hand: whoever gives a start up lets go of the answer first and then looks whether we are there.
+    // Long after that it may be over, cancelled or forgotten.
+    if is_unheard(io::stdout()) { Err(0) } else { Ok(claim) }
+}
+
+/// True when nobody waits for an answer any more.
+fn is_unheard(answer: impl std::os::fd::AsFd) -> bool {
+    let no_wait = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut ends = [PollFd::new(&answer, PollFlags::empty())];
+    let found = rustix::event::poll(&mut ends, Some(&no_wait));
+    found.is_ok() && ends.iter().any(|end| end.revents().contains(PollFlags::ERR))
 }
 
 /// Becomes a daemon and starts the payload; on failure, the exit code.

@@ -16,14 +16,13 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::sys::{self, Side, Title};
 use super::{failed, tell};
-use crate::record::answer::{Answer, Stage};
+use crate::record::answer::Stage;
 use crate::record::forkserver;
 
 /// One start that was asked for.
 struct Order {
     spec: OwnedFd,
     answer: OwnedFd,
-    sent_ns: u64,
 }
 
 /// Runs as a fork server: leaves a daemon behind that starts shims until its controller is gone, and returns.
@@ -95,7 +94,7 @@ fn detach() -> io::Result<()> {
 /// # Errors
 /// When there is nobody who could send more.
 fn receive(socket: &OwnedFd) -> io::Result<Option<Order>> {
-    let mut message = [0; forkserver::LEN];
+    let mut message = [0; forkserver::ORDER.len()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut beside = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut message)];
@@ -112,17 +111,12 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<Order>> {
     });
     let (spec, answer) = (descriptors.next(), descriptors.next());
     drop(descriptors);
-    let sent_ns = message.get(..received.bytes).and_then(forkserver::parse);
-    Ok(spec.zip(answer).zip(sent_ns).map(|((spec, answer), sent_ns)| Order { spec, answer, sent_ns }))
+    Ok(spec.zip(answer).map(|(spec, answer)| Order { spec, answer }))
 }
 
 /// The rest of the life of a copy, as the shim of one attempt. Returns its exit code.
 fn become_shim(order: Order, title: &Title) -> i32 {
-    let Order { spec, answer, sent_ns } = order;
-    if sys::boot_ns().saturating_sub(sent_ns) > forkserver::AGE_MAX_NS {
-        tell(&answer, &Answer::Busy);
-        return 0;
-    }
+    let Order { spec, answer } = order;
     if let Err(error) = sys::replace_stream(&spec, 0).and_then(|()| sys::replace_stream(&answer, 1)) {
         tell(&answer, &failed(Stage::Fork, &error, "cannot take the orders"));
         return 1;
