@@ -174,11 +174,12 @@ pub(super) fn step_of(outcome: Outcome, given: Option<&Given>) -> Step {
     Step { outcome, output }
 }
 
-/// The name of a run that somebody asks for now.
+/// The name of a run that somebody asks for now. Hundreds may be asked for within one second, and two of one name would be
+/// one run.
 ///
 /// # Errors
 /// When the system has no randomness.
 pub(super) fn asked_cause(now: Timestamp) -> io::Result<Cause> {
     let compact: String = crate::engine::time::utc(now).chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    Ok(Cause::Named(format!("run-{compact}-{}", crate::home::random_hex(2)?).into()))
+    Ok(Cause::Named(format!("run-{compact}-{}", crate::home::random_hex(4)?).into()))
 }

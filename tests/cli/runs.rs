@@ -58,7 +58,7 @@ fn world() -> World {
 pub fn told(world: &World, lines: &[&str]) -> String {
     static DIFFERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         let pairs = [
-            (r"run-\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN"),
+            (r"run-\d{8}T\d{6}Z-[0-9a-f]{8}", "RUN"),
             (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([+-]\d\d:\d\d|Z)?", "WHEN"),
             (r"\b\d+(\.\d+)?s ago", "AGE ago"),
             (r"\b\d+\.\d+s", "AGE"),
